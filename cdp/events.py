@@ -1,0 +1,172 @@
+"""The event contract: what travels on `cdp.events` and `cdp.resolved`, as JSON.
+
+Times are integer microseconds since the epoch, UTC. Amounts inside `properties` are as the source sent them.
+"""
+
+from typing import Literal
+
+import msgspec
+
+CONTRACT_VERSION = 1
+
+Kind = Literal["track", "identify", "page", "screen", "alias", "order", "profile", "tick", "command"]
+
+ORDER_COMPLETED = "Order Completed"
+ORDER_REFUNDED = "Order Refunded"
+ORDER_CANCELLED = "Order Cancelled"
+ORDER_EVENTS = frozenset({ORDER_COMPLETED, ORDER_REFUNDED, ORDER_CANCELLED})
+
+EMPTY_OBJECT = msgspec.Raw(b"{}")
+
+
+class Identifier(msgspec.Struct, frozen=True):
+    """One typed identifier, e.g. ``{"type": "phone", "value": "+8613800000000"}``."""
+
+    type: str
+    value: str
+
+
+class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where an event came from: the write key's name, and the SDK with its version."""
+
+    name: str = ""
+    library: str = ""
+    version: str = ""
+
+
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One event, as the collector writes it.
+
+    Attributes:
+        message_id: the source's own id of the message: the same id twice is the same event.
+        kind: what sort of message it is.
+        event: the event's name (Segment's e-commerce names); empty for identify, page name for page and screen.
+        time: event time, corrected for the client's clock, in microseconds.
+        received_at: when the collector took it, in microseconds.
+        ids: the person's identifiers, as sent.
+        properties, traits, context: JSON objects, kept as they came.
+    """
+
+    message_id: str
+    kind: Kind
+    time: int
+    received_at: int
+    v: int = CONTRACT_VERSION
+    event: str = ""
+    ids: list[Identifier] = []
+    channel: str = ""
+    store: str = ""
+    properties: msgspec.Raw = EMPTY_OBJECT
+    traits: msgspec.Raw = EMPTY_OBJECT
+    context: msgspec.Raw = EMPTY_OBJECT
+    source: Source = Source()
+
+
+class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An event that could not be used, kept with the reason, on `cdp.dead-letters`.
+
+    Attributes:
+        stage: ``collect``, ``resolve`` or ``profile``.
+        reason: a stable code; `field` and `detail` say more to a person.
+        payload: what came, as text (undecodable bytes replaced).
+        p, o: partition and offset on `cdp.events`; -1 when it never got there (stage ``collect``).
+        time: when it was refused, in microseconds.
+    """
+
+    stage: str
+    reason: str
+    time: int
+    payload: str
+    field: str = ""
+    detail: str = ""
+    message_id: str = ""
+    source: str = ""
+    p: int = -1
+    o: int = -1
+
+
+class Action(msgspec.Struct, kw_only=True):
+    """A rule fired for a person: an order to a channel, on `cdp.actions`.
+
+    `action_id` is a hash of rule, person and occasion, so that the same occasion can never make two.
+    `p`, `o`, `seq` are the position on `cdp.resolved` of the event that caused it.
+    """
+
+    action_id: str
+    rule: str
+    rule_version: int
+    one_id: str
+    person: int
+    occasion: str
+    channel: str
+    content: dict[str, str]
+    time: int
+    received_at: int
+    message_id: str
+    p: int
+    o: int
+    seq: int
+
+
+class Delivery(msgspec.Struct, kw_only=True):
+    """What became of an action on its channel, on `cdp.deliveries`. `p`, `o` are the action's position on `cdp.actions`."""
+
+    action_id: str
+    attempt: int
+    status: Literal["delivered", "failed", "gave_up"]
+    channel: str
+    rule: str
+    one_id: str
+    person: int
+    time: int
+    p: int
+    o: int
+    detail: str = ""
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """An event that was not applied because it had been already: written to `cdp.facts` for the ledger."""
+
+    outcome: Literal["duplicate"]
+    message_id: str
+    one_id: str
+    person: int
+    time: int
+    origin: tuple[int, int]
+    p: int
+    o: int
+
+
+class TagChange(msgspec.Struct, kw_only=True):
+    """A person's tag took another value, on `cdp.changes`. None means the person does not have the tag."""
+
+    change: Literal["tag"] = "tag"
+    one_id: str
+    person: int
+    tag: str
+    old: str | int | float | bool | None
+    new: str | int | float | bool | None
+    time: int
+    message_id: str
+    p: int
+    o: int
+    seq: int
+
+
+class Merge(msgspec.Struct, kw_only=True):
+    """Two people turned out to be one, on `cdp.changes`. One record for each OneID that now leads to the survivor."""
+
+    change: Literal["merge"] = "merge"
+    one_id: str
+    person: int
+    loser: str
+    loser_person: int
+    time: int
+    message_id: str
+    p: int
+    o: int
+    seq: int
+
+
+encode = msgspec.json.Encoder().encode
+decode_event = msgspec.json.Decoder(Event).decode

@@ -1,0 +1,127 @@
+"""Orders as they stand in an event's properties (Segment's e-commerce names), read once and the same everywhere.
+
+RESOLVE refuses what cannot be read, PROFILE counts it, FACTS writes it down.
+"""
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal
+
+import msgspec
+
+from cdp.errors import InvalidEvent
+from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
+from cdp.profile import MONEY
+
+Status = Literal["completed", "refunded", "cancelled"]
+
+STATUS: dict[str, Status] = {ORDER_COMPLETED: "completed", ORDER_REFUNDED: "refunded", ORDER_CANCELLED: "cancelled"}
+MAX_AMOUNT = 10**13 * MONEY  # what a Decimal(18, 4) column holds, with room for sums
+MAX_LINES = 10_000
+
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an order. Quantity, price and amount are integers of 1/10,000; returned lines are negative."""
+
+    line: int
+    sku: str
+    name: str
+    category: str
+    quantity: int
+    unit_price: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvent:
+    """What an order event says. `amount` is signed, 1/10,000: refunds are negative; None: the event does not say."""
+
+    order_id: str
+    status: Status
+    customer_id: str
+    amount: int | None
+    quantity: int
+    currency: str
+    lines: tuple[Line, ...]
+
+
+def parse_order(event: str, properties: bytes | msgspec.Raw) -> OrderEvent:
+    """Read an order event. Raises InvalidEvent with the field's name.
+
+    The amount is `total` (or `revenue`, or `value`); if none is given, the sum of the lines. Lines of refunds and
+    cancellations count negative, whichever sign the source sends; lines of completed orders are kept as sent.
+    """
+    values = _decode(properties)
+    if not isinstance(values, dict):
+        raise InvalidEvent("invalid_properties", "properties", "properties must be an object.")
+    order_id = _text(values.get("order_id"))
+    if not order_id:
+        raise InvalidEvent("missing_order_id", "properties.order_id", f"{event} has no order_id.", "Send properties.order_id.")
+    status = STATUS[event]
+    products = values.get("products") or []
+    if not isinstance(products, list) or len(products) > MAX_LINES:
+        raise InvalidEvent("invalid_products", "properties.products", f"products must be a list of at most {MAX_LINES} lines.")
+    back = status != "completed"
+    lines = tuple(_line(index, product, back) for index, product in enumerate(products, start=1))
+    total = next((values[name] for name in ("total", "revenue", "value") if values.get(name) is not None), None)
+    if total is not None:
+        amount: int | None = _amount(total, "properties.total")
+    else:
+        amount = sum(line.amount for line in lines) if lines else None
+    if back and amount is not None:
+        amount = -abs(amount)
+    return OrderEvent(
+        order_id=order_id,
+        status=status,
+        customer_id=_text(values.get("customer_id")),
+        amount=amount,
+        quantity=sum(line.quantity for line in lines),
+        currency=_text(values.get("currency")).upper()[:8],
+        lines=lines,
+    )
+
+
+def _line(index: int, product: Any, back: bool) -> Line:
+    field = f"properties.products[{index - 1}]"
+    if not isinstance(product, dict):
+        raise InvalidEvent("invalid_products", field, "a product must be an object.")
+    quantity = _amount(product.get("quantity", 1), f"{field}.quantity")
+    if back:
+        quantity = -abs(quantity)
+    price = _amount(product.get("price", 0), f"{field}.price")
+    number = product.get("line", product.get("position", index))
+    return Line(
+        line=number if type(number) is int and 0 <= number < 2**32 else index,
+        sku=_text(product.get("sku") or product.get("product_id")),
+        name=_text(product.get("name")),
+        category=_text(product.get("category")),
+        quantity=quantity,
+        unit_price=price,
+        amount=(quantity * price) // MONEY if (quantity * price) % MONEY == 0 else round(quantity * price / MONEY),
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
+
+
+def _amount(value: Any, field: str) -> int:
+    """A number, or a text with a number, as an integer of 1/10,000."""
+    try:
+        if isinstance(value, bool) or value is None:
+            raise ValueError
+        if isinstance(value, int):
+            scaled = value * MONEY
+        elif isinstance(value, float):
+            scaled = round(value * MONEY) if math.isfinite(value) else MAX_AMOUNT
+        else:
+            scaled = round(Decimal(value) * MONEY)
+        if abs(scaled) >= MAX_AMOUNT:
+            raise ValueError
+    except (ValueError, TypeError, InvalidOperation, OverflowError):
+        raise InvalidEvent("invalid_number", field, f"{field} must be a number, not {str(value)[:50]!r}.") from None
+    return scaled

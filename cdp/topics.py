@@ -1,0 +1,74 @@
+"""Names of Kafka topics, consumer groups and Redis keys: one place, so that no two parts disagree."""
+
+from dataclasses import dataclass
+
+from cdp.people import one_id
+
+
+@dataclass(frozen=True)
+class Names:
+    """All names under one prefix (``CDP_TOPIC_PREFIX``)."""
+
+    prefix: str
+
+    @property
+    def events(self) -> str:
+        """What the collector took; key = the event's strongest identifier."""
+        return f"{self.prefix}.events"
+
+    @property
+    def resolved(self) -> str:
+        """Events with their person, and commands; key = OneID: every person has one writer."""
+        return f"{self.prefix}.resolved"
+
+    @property
+    def facts(self) -> str:
+        """Applied events and verdicts, in the order of their position on `resolved`; key = OneID."""
+        return f"{self.prefix}.facts"
+
+    @property
+    def changes(self) -> str:
+        """Tag changes and merges; key = OneID."""
+        return f"{self.prefix}.changes"
+
+    @property
+    def actions(self) -> str:
+        """Fired rules, for the dispatcher; key = OneID."""
+        return f"{self.prefix}.actions"
+
+    @property
+    def deliveries(self) -> str:
+        """What became of the actions; key = OneID."""
+        return f"{self.prefix}.deliveries"
+
+    @property
+    def dead_letters(self) -> str:
+        """Everything refused, with the reason."""
+        return f"{self.prefix}.dead-letters"
+
+    def all_topics(self) -> list[str]:
+        """Every topic of the platform."""
+        return [
+            self.events, self.resolved, self.facts, self.changes, self.actions, self.deliveries, self.dead_letters,
+        ]  # fmt: skip
+
+    def group(self, job: str) -> str:
+        """Consumer group of a job: ``resolve``, ``profile``, ``facts`` or ``dispatcher``."""
+        return f"{self.prefix}-{job}"
+
+    def identifier_key(self, type_: str, value: str) -> str:
+        """Redis key that leads from an identifier to its person's number."""
+        return f"{self.prefix}:id:{type_}:{value}"
+
+    def profile_key(self, person: int) -> str:
+        """Redis key of a person's profile."""
+        return f"{self.prefix}:profile:{{{one_id(person)}}}"
+
+    def due_key(self, partition: int) -> str:
+        """Redis sorted set of the people of a partition for whom time alone will change something."""
+        return f"{self.prefix}:due:{partition}"
+
+    @property
+    def rejected_key(self) -> str:
+        """Redis hash that counts events refused at the door, by reason."""
+        return f"{self.prefix}:ledger:rejected"

@@ -1,0 +1,226 @@
+"""What compiled rules ask of a profile at a moment: windows, orders, first and last, anniversaries.
+
+Logic has two values: a comparison with nothing is false, arithmetic with nothing is nothing.
+"""
+
+import calendar as months
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+from cdp.clock import MINUTE, Calendar, date_of, day_number
+from cdp.profile import FULL_REFUND, MONEY, Order, Profile, TagValue
+
+TOTAL = -1  # key of the all-time total beside the daily buckets
+
+
+class OrderFigures:
+    """Count, money and categories of the orders of one window; money in 1/10,000."""
+
+    __slots__ = ("amount", "categories", "count", "largest", "quantity", "smallest")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.amount = 0
+        self.quantity = 0
+        self.largest: int | None = None
+        self.smallest: int | None = None
+        self.categories: dict[str, int] = {}
+
+    def add(self, order: Order, net: int) -> None:
+        """Count one order in. A cancelled or fully refunded order is not an order; a lone refund is only money."""
+        placed = order.placed
+        self.amount += net
+        if placed is None or (placed.amount > 0 >= net):
+            return
+        self.count += 1
+        self.quantity += placed.quantity
+        self.largest = net if self.largest is None else max(self.largest, net)
+        self.smallest = net if self.smallest is None else min(self.smallest, net)
+        for name, amount in placed.categories.items():
+            self.categories[name] = self.categories.get(name, 0) + amount
+
+
+class Context:
+    """One profile at one moment. Made for each evaluation; figures are computed once, when first asked for."""
+
+    __slots__ = ("_orders", "calendar", "now", "profile", "today", "windows")
+
+    def __init__(self, profile: Profile, now: int, calendar: Calendar, windows: tuple[int | None, ...]) -> None:
+        self.profile = profile
+        self.now = now
+        self.calendar = calendar
+        self.today = calendar.day(now)
+        self.windows = windows
+        self._orders: dict[int | None, OrderFigures] | None = None
+
+    def orders(self, days: int | None) -> OrderFigures:
+        """Figures of the orders placed in a window; refunds count on the day of their order."""
+        if self._orders is None:
+            self._orders = self._count_orders()
+        return self._orders[days]
+
+    def _count_orders(self) -> dict[int | None, OrderFigures]:
+        figures = {days: OrderFigures() for days in self.windows}
+        for order in self.profile.orders.values():
+            if order.cancelled is not None:
+                continue
+            refunded = [amount for _, amount in order.refunds.values()]
+            if order.placed is not None:
+                placed = order.placed
+                net, moment = (0 if FULL_REFUND in refunded else placed.amount - sum(refunded)), placed.time
+            else:
+                net, moment = -sum(a for a in refunded if a != FULL_REFUND), min(time for time, _ in order.refunds.values())
+            age = self.today - self.calendar.day(moment)
+            for days, figure in figures.items():
+                if days is None or 0 <= age < days:
+                    figure.add(order, net)
+        return figures
+
+    def order_time(self, last: bool) -> int | None:
+        """Time of the first or last order that stands."""
+        times = [o.placed.time for o in self.profile.orders.values() if o.placed is not None and o.cancelled is None]
+        return (max(times) if last else min(times)) if times else None
+
+    def top_category(self, days: int | None) -> str | None:
+        """The category with the most money; of equals, the first by name."""
+        categories = self.orders(days).categories
+        return min(categories, key=lambda name: (-categories[name], name)) if categories else None
+
+    def total(self, key: str, days: int | None) -> int:
+        """Sum of a metric's buckets in a window, or of all time."""
+        buckets = self.profile.days.get(key)
+        if not buckets:
+            return 0
+        if days is None:
+            return buckets.get(TOTAL, 0)
+        oldest = self.today - days
+        return sum(value for day, value in buckets.items() if oldest < day <= self.today)
+
+    def active_days(self, key: str, days: int | None) -> int:
+        """In how many days of a window a metric has a bucket."""
+        oldest = -1 if days is None else max(-1, self.today - days)
+        return sum(1 for day in self.profile.days.get(key, ()) if oldest < day <= self.today)
+
+    def first(self, key: str) -> Any:
+        """The value at the first time."""
+        moment = self.profile.moments.get(key)
+        return None if moment is None else moment.first_value
+
+    def last(self, key: str) -> Any:
+        """The value at the last time."""
+        moment = self.profile.moments.get(key)
+        return None if moment is None else moment.last_value
+
+    def tag(self, name: str) -> TagValue | None:
+        """Another tag's value, as evaluated so far."""
+        found = self.profile.tags.get(name)
+        return None if found is None else found.value
+
+    def attribute(self, name: str) -> Any:
+        """A trait's value; lists and objects count as nothing."""
+        found = self.profile.attributes.get(name)
+        return found.value if found is not None and isinstance(found.value, TagValue) else None
+
+    def minutes_since(self, moment: Any) -> float | None:
+        """Minutes between a time and the profile's clock."""
+        return (self.now - moment) / MINUTE if isinstance(moment, int) else None
+
+    def days_since(self, moment: Any) -> int | None:
+        """Calendar days between a time and the profile's clock."""
+        return self.today - self.calendar.day(moment) if isinstance(moment, int) else None
+
+    def is_anniversary(self, birthday: Any) -> bool:
+        """Whether today is the day; 29 February is kept on the 28th in common years."""
+        born = parse_date(birthday)
+        return born is not None and anniversary(born, date_of(self.today).year) == date_of(self.today)
+
+
+def money(amount: int | None) -> float | int | None:
+    """1/10,000 to units; whole amounts as integers."""
+    if amount is None:
+        return None
+    return amount // MONEY if amount % MONEY == 0 else amount / MONEY
+
+
+def mean(figures: OrderFigures) -> float | int | None:
+    """Net amount per order, to the cent; nothing without orders."""
+    return money(round(figures.amount / figures.count / 100) * 100) if figures.count else None
+
+
+@lru_cache(maxsize=50_000)
+def parse_date(value: Any) -> date | None:
+    """A date from ``1990-02-29``-like text; None if it is not one."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return date.fromisoformat(value[:10])
+    except ValueError:
+        return None
+
+
+def anniversary(born: date, year: int) -> date:
+    """The day of a year on which a date of birth is kept."""
+    if (born.month, born.day) == (2, 29) and not months.isleap(year):
+        return date(year, 2, 28)
+    return date(year, born.month, born.day)
+
+
+def next_anniversary(born: date, today: int) -> int:
+    """Day number of the first anniversary after today."""
+    current = date_of(today)
+    day = anniversary(born, current.year)
+    return day_number(day if day > current else anniversary(born, current.year + 1))
+
+
+def month_of(value: Any) -> int | None:
+    """The month of a date."""
+    born = parse_date(value)
+    return born.month if born else None
+
+
+def concat(*parts: Any) -> str | None:
+    """The parts as one text; nothing if one is nothing."""
+    return None if any(part is None for part in parts) else "".join(str(part) for part in parts)
+
+
+def coalesce(*parts: Any) -> Any:
+    """The first that is something."""
+    return next((part for part in parts if part is not None), None)
+
+
+def compare(operator: str, left: Any, right: Any) -> bool:
+    """A comparison; false if a side is nothing or the kinds do not compare."""
+    if left is None or right is None:
+        return False
+    try:
+        match operator:
+            case "=":
+                return bool(left == right)
+            case "!=":
+                return bool(left != right)
+            case "<":
+                return bool(left < right)
+            case "<=":
+                return bool(left <= right)
+            case ">":
+                return bool(left > right)
+            case _:
+                return bool(left >= right)
+    except TypeError:
+        return False
+
+
+def calculate(operator: str, left: Any, right: Any) -> float | int | None:
+    """Arithmetic; nothing if a side is not a number, or by division by zero."""
+    if not isinstance(left, int | float) or not isinstance(right, int | float):
+        return None
+    match operator:
+        case "+":
+            return left + right
+        case "-":
+            return left - right
+        case "*":
+            return left * right
+        case _:
+            return left / right if right else None

@@ -1,0 +1,80 @@
+"""What a rule file holds, once read and checked."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rules.syntax import Expression
+
+State = Literal["draft", "dry_run", "live", "paused", "retired"]
+Occasion = Literal["ever", "year", "day", "order", "message"]
+
+
+@dataclass(frozen=True)
+class IdentifierType:
+    """A kind of identifier.
+
+    Attributes:
+        name: e.g. ``phone``.
+        priority: 1 is the strongest; when two disagree the weaker gives way.
+        exclusive: a person has at most one value of it, ever.
+        normalise: steps by name, see `rules.identity`.
+        blocked: values that identify nobody, after normalising.
+    """
+
+    name: str
+    priority: int
+    exclusive: bool = False
+    normalise: tuple[str, ...] = ("trim",)
+    blocked: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class TagRule:
+    """A tag: a name, and an expression that gives its value; empty values (null, false, 0) mean the person has not got it."""
+
+    name: str
+    title: str
+    type: Literal["text", "number", "yes_no", "time"]
+    value: str
+    expression: Expression = field(repr=False)
+    description: str = ""
+    owner: str = "platform"
+    version: int = 1
+    state: State = "live"
+
+
+@dataclass(frozen=True)
+class TriggerRule:
+    """A rule that fires an action.
+
+    Attributes:
+        on: names of events that are looked at; ``time`` means: when a trait changes and when time alone may have made it true.
+        when: condition; None: always.
+        occasion: how often one person may get it: once ever, a year, a day, for an order, for a message.
+        max_age_days: events that were older than this when they came do not fire: history is not news.
+        channels: where the action goes, ``webhook`` or ``log``.
+        content: texts; ``{attribute.name}`` and ``{tag.name}`` are filled in.
+    """
+
+    name: str
+    title: str
+    on: tuple[str, ...]
+    condition: Expression | None = field(repr=False)
+    occasion: Occasion
+    channels: tuple[str, ...]
+    content: tuple[tuple[str, str], ...]
+    when: str = ""
+    max_age_days: int = 1
+    description: str = ""
+    owner: str = "platform"
+    version: int = 1
+    state: State = "live"
+
+
+@dataclass(frozen=True)
+class RuleBook:
+    """All rules, in the order of their files."""
+
+    identifiers: tuple[IdentifierType, ...]
+    tags: tuple[TagRule, ...]
+    triggers: tuple[TriggerRule, ...]

@@ -1,0 +1,211 @@
+"""Records of the log to rows of the fact tables. Pure: no client, no clock."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from cdp.clock import wall_clock
+from cdp.events import EMPTY_OBJECT, ORDER_EVENTS, Action, DeadLetter, Delivery, Identifier, Merge, Source, TagChange
+from cdp.orders import Line, OrderEvent, parse_order
+from sinks.tables import TABLES
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+class FactEvent(msgspec.Struct, kw_only=True):
+    """An applied event, or (with `outcome`) the verdict on one that was not, as they stand on `facts`."""
+
+    p: int
+    o: int
+    one_id: str
+    person: int
+    origin: tuple[int, int]
+    message_id: str
+    time: int
+    outcome: str = ""
+    kind: str = ""
+    received_at: int = 0
+    event: str = ""
+    ids: list[Identifier] = []
+    channel: str = ""
+    store: str = ""
+    properties: msgspec.Raw = EMPTY_OBJECT
+    traits: msgspec.Raw = EMPTY_OBJECT
+    context: msgspec.Raw = EMPTY_OBJECT
+    source: Source = Source()
+
+
+class _Campaign(msgspec.Struct):
+    name: str = ""
+    source: str = ""
+    medium: str = ""
+
+
+class _Page(msgspec.Struct):
+    path: str = ""
+
+
+class _Context(msgspec.Struct):
+    campaign: _Campaign | None = None
+    page: _Page | None = None
+
+
+_decode_fact = msgspec.json.Decoder(FactEvent).decode
+_decode_change = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_tag = msgspec.json.Decoder(TagChange).decode
+_decode_merge = msgspec.json.Decoder(Merge).decode
+_decode_action = msgspec.json.Decoder(Action).decode
+_decode_delivery = msgspec.json.Decoder(Delivery).decode
+_decode_letter = msgspec.json.Decoder(DeadLetter).decode
+_decode_context = msgspec.json.Decoder(_Context).decode
+_NO_CONTEXT = _Context()
+_NO_CAMPAIGN = _Campaign()
+_NO_PAGE = _Page()
+
+
+def new_rows() -> Rows:
+    """An empty list for each table."""
+    return {table: [] for table in TABLES}
+
+
+def add_fact(rows: Rows, value: bytes, partition: int, offset: int) -> None:
+    """A record of `facts`. Raises msgspec.MsgspecError if it is none."""
+    fact = _decode_fact(value)
+    position = (fact.p, fact.o)
+    if fact.outcome:
+        rows["duplicates"].append((fact.time, fact.message_id, fact.one_id, fact.person, *fact.origin, *position, 0))
+        return
+    order = parse_order(fact.event, fact.properties) if fact.event in ORDER_EVENTS else None
+    context = _context(fact.context)
+    campaign = context.campaign or _NO_CAMPAIGN
+    ids = {identifier.type: identifier.value for identifier in fact.ids}
+    rows["events"].append(
+        (
+            fact.time, fact.received_at, fact.one_id, fact.person, fact.message_id, fact.kind, fact.event, fact.channel,
+            fact.store, fact.source.name, fact.source.library, campaign.name, campaign.source, campaign.medium,
+            (context.page or _NO_PAGE).path, ids.get("anonymous_id", ""), bytes(fact.properties), bytes(fact.traits),
+            bytes(fact.context), *fact.origin, *position, 0,
+        )
+    )  # fmt: skip
+    if order is not None:
+        _add_order(rows, fact, order, ids, position)
+
+
+def _add_order(rows: Rows, fact: FactEvent, order: OrderEvent, ids: dict[str, str], position: tuple[int, int]) -> None:
+    customer = order.customer_id or ids.get("user_id", "")
+    who = (fact.time, fact.received_at, fact.one_id, fact.person, customer, order.order_id)
+    rows["orders"].append(
+        (
+            *who, order.status, order.quantity, order.amount or 0, order.currency, len(order.lines), fact.channel,
+            fact.store, fact.message_id, *position, 0,
+        )
+    )  # fmt: skip
+    for seq, line in enumerate(order.lines):
+        rows["order_items"].append(_item(who, order, line, fact, (*position, seq)))
+
+
+def _item(
+    who: tuple[Any, ...], order: OrderEvent, line: Line, fact: FactEvent, position: tuple[int, int, int]
+) -> tuple[Any, ...]:
+    return (
+        *who, line.line, order.status, line.sku, line.name, line.category, line.quantity, line.unit_price, line.amount,
+        order.currency, fact.channel, fact.store, fact.message_id, *position,
+    )  # fmt: skip
+
+
+def _context(raw: msgspec.Raw) -> _Context:
+    if len(bytes(raw)) <= len(EMPTY_OBJECT):
+        return _NO_CONTEXT
+    try:
+        return _decode_context(raw)
+    except msgspec.MsgspecError:
+        return _NO_CONTEXT  # of another shape: kept as it is in the column `context`
+
+
+def add_change(rows: Rows, value: bytes, partition: int, offset: int) -> None:
+    """A record of `changes`: a tag change or a merge."""
+    if _decode_change(value).get("change") == "merge":
+        merge = _decode_merge(value)
+        rows["merges"].append(
+            (
+                merge.time,
+                merge.one_id,
+                merge.person,
+                merge.loser,
+                merge.loser_person,
+                merge.message_id,
+                merge.p,
+                merge.o,
+                merge.seq,
+            )
+        )
+        return
+    tag = _decode_tag(value)
+    rows["tag_changes"].append(
+        (tag.time, tag.one_id, tag.person, tag.tag, _text(tag.old), _text(tag.new), tag.message_id, tag.p, tag.o, tag.seq)
+    )
+
+
+def add_action(rows: Rows, value: bytes, partition: int, offset: int) -> None:
+    """A record of `actions`."""
+    action = _decode_action(value)
+    rows["actions"].append(
+        (
+            action.time, action.received_at, action.action_id, action.rule, action.rule_version, action.one_id, action.person,
+            action.occasion, action.channel, action.message_id, msgspec.json.encode(action.content),
+            action.p, action.o, action.seq,
+        )
+    )  # fmt: skip
+
+
+def add_delivery(rows: Rows, value: bytes, partition: int, offset: int) -> None:
+    """A record of `deliveries`: its position is the action's, its number the attempt's."""
+    delivery = _decode_delivery(value)
+    rows["deliveries"].append(
+        (
+            delivery.time, delivery.action_id, delivery.attempt, delivery.status, delivery.channel, delivery.rule,
+            delivery.one_id, delivery.person, delivery.detail, delivery.p, delivery.o, delivery.attempt,
+        )
+    )  # fmt: skip
+
+
+def add_dead_letter(rows: Rows, value: bytes, partition: int, offset: int) -> None:
+    """A record of `dead-letters`: its position is its own on that topic; repeats have the same origin."""
+    letter = _decode_letter(value)
+    rows["dead_letters"].append(
+        (
+            letter.time, letter.stage, letter.reason, letter.field, letter.detail, letter.message_id, letter.source,
+            letter.payload, letter.p, letter.o, partition, offset, 0,
+        )
+    )  # fmt: skip
+
+
+def add_unreadable(rows: Rows, value: bytes, partition: int, offset: int, error: Exception) -> None:
+    """A record that FACTS itself cannot read: nobody of ours writes such, so it is kept where somebody will see it."""
+    rows["dead_letters"].append(
+        (
+            wall_clock(),
+            "facts",
+            "malformed",
+            "",
+            str(error)[:500],
+            "",
+            "",
+            value.decode("utf-8", "replace"),
+            -1,
+            -1,
+            partition,
+            offset,
+            1,
+        )
+    )
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+
+
+Adder = Callable[[Rows, bytes, int, int], None]

@@ -1,0 +1,81 @@
+"""The fact tables' columns, in the order in which rows are made. The migrations hold the same, as SQL."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ColumnKind = Literal["text", "time", "u16", "u32", "u64", "i32", "i64", "money", "quantity"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns with their kinds; the last three are the row's position in the log, which is never written twice."""
+
+    name: str
+    columns: tuple[tuple[str, ColumnKind], ...]
+
+
+POSITION: tuple[tuple[str, ColumnKind], ...] = (("source_partition", "u16"), ("source_offset", "u64"), ("source_seq", "u64"))
+_TIMES: tuple[tuple[str, ColumnKind], ...] = (("event_time", "time"), ("received_at", "time"))
+_PERSON: tuple[tuple[str, ColumnKind], ...] = (("one_id", "text"), ("person", "u32"))
+_ORIGIN: tuple[tuple[str, ColumnKind], ...] = (("origin_partition", "u16"), ("origin_offset", "u64"))
+
+
+def _texts(*names: str) -> tuple[tuple[str, ColumnKind], ...]:
+    return tuple((name, "text") for name in names)
+
+
+_ALL = (
+    Table(
+        "events",
+        (
+            *_TIMES, *_PERSON,
+            *_texts("message_id", "kind", "event", "channel", "store", "source", "library", "campaign", "campaign_source",
+                    "campaign_medium", "path", "device", "properties", "traits", "context"),
+            *_ORIGIN, *POSITION,
+        ),
+    ),
+    Table(
+        "orders",
+        (
+            *_TIMES, *_PERSON, *_texts("customer_id", "order_id", "status"), ("quantity", "quantity"), ("amount", "money"),
+            *_texts("currency"), ("items", "u32"), *_texts("channel", "store", "message_id"), *POSITION,
+        ),
+    ),
+    Table(
+        "order_items",
+        (
+            *_TIMES, *_PERSON, *_texts("customer_id", "order_id"), ("line", "u32"), *_texts("status", "sku", "name", "category"),
+            ("quantity", "quantity"), ("unit_price", "money"), ("amount", "money"),
+            *_texts("currency", "channel", "store", "message_id"), *POSITION,
+        ),
+    ),
+    Table("tag_changes", (("event_time", "time"), *_PERSON, *_texts("tag", "old", "new", "message_id"), *POSITION)),
+    Table(
+        "actions",
+        (
+            *_TIMES, *_texts("action_id", "rule"), ("rule_version", "u32"), *_PERSON,
+            *_texts("occasion", "channel", "message_id", "content"), *POSITION,
+        ),
+    ),
+    Table(
+        "deliveries",
+        (
+            ("event_time", "time"), *_texts("action_id"), ("attempt", "u32"), *_texts("status", "channel", "rule"), *_PERSON,
+            *_texts("detail"), *POSITION,
+        ),
+    ),
+    Table(
+        "merges",
+        (("event_time", "time"), *_PERSON, *_texts("loser"), ("loser_person", "u32"), *_texts("message_id"), *POSITION),
+    ),
+    Table("duplicates", (("event_time", "time"), *_texts("message_id"), *_PERSON, *_ORIGIN, *POSITION)),
+    Table(
+        "dead_letters",
+        (
+            ("event_time", "time"), *_texts("stage", "reason", "field", "detail", "message_id", "source", "payload"),
+            ("origin_partition", "i32"), ("origin_offset", "i64"), *POSITION,
+        ),
+    ),
+)  # fmt: skip
+
+TABLES: dict[str, Table] = {table.name: table for table in _ALL}

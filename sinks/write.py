@@ -1,0 +1,165 @@
+"""Fact rows into ClickHouse, each exactly once, without FINAL.
+
+Every row carries its position in the log. Above the highest position that a table holds of a partition a row is new;
+at or below it may be there already (a restart, a replay, an event that waited for a merge), and the table is asked.
+"""
+
+import io
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+
+from cdp.errors import InvalidEvent
+from cdp.topics import Names
+from sinks.rows import (
+    Adder,
+    Rows,
+    add_action,
+    add_change,
+    add_dead_letter,
+    add_delivery,
+    add_fact,
+    add_unreadable,
+    new_rows,
+)
+from sinks.tables import TABLES, ColumnKind, Table
+
+log = logging.getLogger(__name__)
+
+Record = tuple[bytes | None, str, int, int]
+Row = tuple[Any, ...]
+
+_TYPES: dict[ColumnKind, Callable[[], pa.DataType]] = {
+    "time": lambda: pa.timestamp("us", tz="UTC"),
+    "u16": pa.uint16,
+    "u32": pa.uint32,
+    "u64": pa.uint64,
+    "i32": pa.int32,
+    "i64": pa.int64,
+}
+_SETTINGS = {
+    "async_insert": 0,
+    "input_format_arrow_allow_missing_columns": 0,
+    "max_partitions_per_insert_block": 0,  # event times are the clients'; a refused block would come again for ever
+}
+
+
+class FactWriter:
+    """Writes batches of records. One thread; a failure to write is raised, and the batch comes again."""
+
+    def __init__(self, client: Client, database: str, names: Names) -> None:
+        self._client = client
+        self._database = database
+        self._highest: dict[tuple[str, int], int] = {}
+        self._adders: dict[str, Adder] = {
+            names.facts: add_fact,
+            names.changes: add_change,
+            names.actions: add_action,
+            names.deliveries: add_delivery,
+            names.dead_letters: add_dead_letter,
+        }
+
+    def process(self, records: Iterable[Record]) -> dict[str, int]:
+        """Write what is new of a batch; returns the number of rows written, by table."""
+        rows = self._read(records)
+        written = {}
+        for name, table_rows in rows.items():
+            if table_rows:
+                written[name] = self._write(TABLES[name], table_rows)
+        if written.get("merges"):
+            # Dictionaries of the embedded engine do not refresh by themselves.
+            self._client.command(f"SYSTEM RELOAD DICTIONARY {self._database}.person_overrides")
+        return written
+
+    def _read(self, records: Iterable[Record]) -> Rows:
+        rows = new_rows()
+        for value, topic, partition, offset in records:
+            try:
+                self._adders[topic](rows, value or b"", partition, offset)
+            except (msgspec.MsgspecError, InvalidEvent, UnicodeDecodeError) as error:
+                add_unreadable(rows, value or b"", partition, offset, error)
+        return rows
+
+    def _write(self, table: Table, rows: list[Row]) -> int:
+        new = self._only_new(table, rows)
+        if new:
+            self._client.raw_insert(
+                f"{self._database}.{table.name}",
+                column_names=[name for name, _ in table.columns],
+                insert_block=to_arrow(table, new),
+                settings=_SETTINGS,
+                fmt="ArrowStream",
+            )
+            for row in new:
+                key = (table.name, row[-3])
+                self._highest[key] = max(self._highest[key], row[-2])
+        return len(new)
+
+    def _only_new(self, table: Table, rows: list[Row]) -> list[Row]:
+        """Leave out what the table holds already, and what comes twice in the batch."""
+        for partition in {row[-3] for row in rows}:
+            if (table.name, partition) not in self._highest:
+                self._highest[table.name, partition] = self._ask_highest(table, partition)
+        in_doubt: dict[int, list[Row]] = {}
+        for row in rows:
+            if row[-2] <= self._highest[table.name, row[-3]]:
+                in_doubt.setdefault(row[-3], []).append(row)
+        seen: set[tuple[int, int, int]] = set()
+        for partition, doubtful in in_doubt.items():
+            offsets = [row[-2] for row in doubtful]
+            seen |= self._ask_positions(table, partition, min(offsets), max(offsets))
+        new = []
+        for row in rows:
+            position = row[-3:]
+            if position not in seen:
+                seen.add(position)
+                new.append(row)
+        return new
+
+    def _ask_highest(self, table: Table, partition: int) -> int:
+        result = self._client.query(
+            f"SELECT count(), max(source_offset) FROM {self._database}.{table.name} WHERE source_partition = {{p:UInt16}}",  # noqa: S608
+            parameters={"p": partition},
+        )
+        count, highest = result.result_rows[0]
+        return int(highest) if count else -1
+
+    def _ask_positions(self, table: Table, partition: int, low: int, high: int) -> set[tuple[int, int, int]]:
+        result = self._client.query(
+            f"SELECT source_partition, source_offset, source_seq FROM {self._database}.{table.name} "  # noqa: S608
+            "WHERE source_partition = {p:UInt16} AND source_offset BETWEEN {low:UInt64} AND {high:UInt64}",
+            parameters={"p": partition, "low": low, "high": high},
+        )
+        return {(int(p), int(o), int(seq)) for p, o, seq in result.result_rows}
+
+
+def to_arrow(table: Table, rows: list[Row]) -> bytes:
+    """Rows as an Arrow stream."""
+    columns = list(zip(*rows, strict=True))
+    arrays = [_column(kind, values) for (_, kind), values in zip(table.columns, columns, strict=True)]
+    batch = pa.record_batch(arrays, names=[name for name, _ in table.columns])
+    buffer = io.BytesIO()
+    with pa.ipc.new_stream(buffer, batch.schema) as stream:
+        stream.write_batch(batch)
+    return buffer.getvalue()
+
+
+def _column(kind: ColumnKind, values: tuple[Any, ...]) -> pa.Array:
+    if kind == "text":
+        return pa.array(values, pa.binary() if isinstance(values[0], bytes) else pa.string())
+    if kind in ("money", "quantity"):
+        return _decimal(values, 4)
+    return pa.array(values, _TYPES[kind]())
+
+
+def _decimal(values: tuple[int, ...], scale: int) -> pa.Array:
+    """Integers of 1/10**scale as decimals, without a Python object for each: the low and high half of 128 bits."""
+    halves = np.empty((len(values), 2), dtype=np.int64)
+    halves[:, 0] = values
+    halves[:, 1] = halves[:, 0] >> 63
+    return pa.Array.from_buffers(pa.decimal128(18, scale), len(values), [None, pa.py_buffer(halves.tobytes())])

@@ -1,0 +1,177 @@
+"""The three jobs, wired: Kafka table -> vectorised step -> Kafka table (or, for FACTS, ClickHouse).
+
+Flink does what it is best at: offsets, checkpoints, backpressure, restarts. The jobs need no state in Flink but their
+source offsets, which are committed to Kafka with each checkpoint; a new job goes on from there.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from cdp.clock import Calendar, wall_clock
+from cdp.kafka import MAX_MESSAGE_BYTES
+from cdp.redis import connect
+from cdp.settings import Settings
+from cdp.topics import Names
+from rules.compile_python import compile_rules
+from rules.identity import priorities
+from rules.load import load_rules
+from streams import records
+from streams.batch import BatchFunction
+from streams.committed import watch_committed
+from streams.topology import source_topics
+
+
+class Resolve(BatchFunction):
+    """RESOLVE in a worker."""
+
+    job = "resolve"
+
+    def start(self, settings: Settings) -> Any:
+        """See `BatchFunction.start`."""
+        from streams.graph import IdentityGraph
+        from streams.resolve import ResolveStep
+
+        names = Names(settings.topic_prefix)
+        types = priorities()
+        graph = IdentityGraph(connect(settings.redis_url), names, [name for name, (_, exclusive) in types.items() if exclusive])
+        committed = watch_committed(settings.kafka_servers, names.group(self.job), names.events, settings.partitions)
+        return ResolveStep(graph, {name: priority for name, (priority, _) in types.items()}, committed, wall_clock).process
+
+
+class Profile(BatchFunction):
+    """PROFILE in a worker."""
+
+    job = "profile"
+
+    def start(self, settings: Settings) -> Any:
+        """See `BatchFunction.start`."""
+        from streams.profile import ProfileStep
+        from streams.store import ProfileStore
+
+        names = Names(settings.topic_prefix)
+        committed = watch_committed(settings.kafka_servers, names.group(self.job), names.resolved, settings.partitions)
+        store = ProfileStore(connect(settings.redis_url), names)
+        return ProfileStep(store, compile_rules(load_rules()), Calendar(settings.timezone), committed, wall_clock).process
+
+
+class Facts(BatchFunction):
+    """FACTS in a worker."""
+
+    job = "facts"
+
+    def start(self, settings: Settings) -> Any:
+        """See `BatchFunction.start`."""
+        from cdp.clickhouse import connect as connect_clickhouse
+        from sinks.write import FactWriter
+
+        return FactWriter(connect_clickhouse(settings), settings.clickhouse_database, Names(settings.topic_prefix)).process
+
+    def eval(self, value: Any, topic: Any, partition: Any, offset: Any) -> Any:
+        """One batch: everything is written when this returns, so the checkpoint that follows may commit it."""
+        import pandas as pd
+
+        self._process(list(zip(value, topic, partition.tolist(), offset.tolist(), strict=True)))
+        return pd.Series([0] * len(value), dtype="int32")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A job's Kafka source. `reset` says what to do without committed offsets: ``earliest`` at the very first start only."""
+
+    topics: tuple[str, ...]
+    group: str
+    reset: str
+
+
+def build(job: str, settings: Settings, table_env: Any, reset: str) -> Any:
+    """The statement set of a job, ready to execute. `table_env` is a PyFlink TableEnvironment."""
+    names = Names(settings.topic_prefix)
+    source = Source(source_topics(job, names), names.group(job), reset)
+    if job == "facts":
+        return _facts_job(table_env, settings, source)
+    return _stream_job(table_env, settings, source, Resolve(settings) if job == "resolve" else Profile(settings))
+
+
+def _create_source(table_env: Any, settings: Settings, source: Source) -> None:
+    table_env.execute_sql(f"""
+        CREATE TEMPORARY TABLE source (
+            `value` BYTES,
+            `topic` STRING NOT NULL METADATA VIRTUAL,
+            `partition` INT NOT NULL METADATA VIRTUAL,
+            `offset` BIGINT NOT NULL METADATA VIRTUAL
+        ) WITH (
+            'connector' = 'kafka',
+            'topic' = '{";".join(source.topics)}',
+            'properties.bootstrap.servers' = '{settings.kafka_servers}',
+            'properties.group.id' = '{source.group}',
+            'properties.auto.offset.reset' = '{source.reset}',
+            'properties.max.partition.fetch.bytes' = '{MAX_MESSAGE_BYTES}',
+            'properties.fetch.max.wait.ms' = '20',
+            'scan.startup.mode' = 'group-offsets',
+            'scan.topic-partition-discovery.interval' = '0',
+            'value.format' = 'raw'
+        )""")
+
+
+def _create_sink(table_env: Any, settings: Settings, names: Names) -> None:
+    topics = ";".join((names.resolved, names.facts, names.changes, names.actions, names.dead_letters))
+    table_env.execute_sql(f"""
+        CREATE TEMPORARY TABLE sink (
+            `topic` STRING NOT NULL METADATA,
+            `key` STRING,
+            `value` STRING
+        ) WITH (
+            'connector' = 'kafka',
+            'topic' = '{topics}',
+            'properties.bootstrap.servers' = '{settings.kafka_servers}',
+            'properties.compression.type' = 'lz4',
+            'properties.linger.ms' = '5',
+            'properties.batch.size' = '262144',
+            'properties.max.request.size' = '{MAX_MESSAGE_BYTES}',
+            'sink.delivery-guarantee' = 'at-least-once',
+            'key.format' = 'raw',
+            'key.fields' = 'key',
+            'value.format' = 'raw',
+            'value.fields-include' = 'EXCEPT_KEY'
+        )""")
+
+
+def _stream_job(table_env: Any, settings: Settings, source: Source, function: BatchFunction) -> Any:
+    from pyflink.table import DataTypes
+    from pyflink.table.udf import udf
+
+    names = Names(settings.topic_prefix)
+    _create_source(table_env, settings, source)
+    _create_sink(table_env, settings, names)
+    step = udf(function, result_type=DataTypes.ARRAY(DataTypes.STRING()), func_type="pandas", deterministic=False)
+    table_env.create_temporary_function("step", step)
+    table_env.execute_sql(
+        "CREATE TEMPORARY VIEW stepped AS SELECT step(`value`, `topic`, `partition`, `offset`) AS outputs FROM source"
+    )
+    letters = {
+        records.RESOLVED: names.resolved,
+        records.FACTS: names.facts,
+        records.CHANGES: names.changes,
+        records.ACTIONS: names.actions,
+    }
+    cases = " ".join(f"WHEN '{letter}' THEN '{topic}'" for letter, topic in letters.items())
+    statements = table_env.create_statement_set()
+    statements.add_insert_sql(f"""
+        INSERT INTO sink
+        SELECT CASE SUBSTRING(output FROM 1 FOR 1) {cases} ELSE '{names.dead_letters}' END,
+               SUBSTRING(output FROM 2 FOR 11), SUBSTRING(output FROM 13)
+        FROM stepped CROSS JOIN UNNEST(outputs) AS t (output)""")  # noqa: S608
+    return statements
+
+
+def _facts_job(table_env: Any, settings: Settings, source: Source) -> Any:
+    from pyflink.table import DataTypes
+    from pyflink.table.udf import udf
+
+    _create_source(table_env, settings, source)
+    table_env.execute_sql("CREATE TEMPORARY TABLE done (`rows` INT) WITH ('connector' = 'blackhole')")
+    step = udf(Facts(settings), result_type=DataTypes.INT(), func_type="pandas", deterministic=False)
+    table_env.create_temporary_function("step", step)
+    statements = table_env.create_statement_set()
+    statements.add_insert_sql("INSERT INTO done SELECT step(`value`, `topic`, `partition`, `offset`) FROM source")
+    return statements

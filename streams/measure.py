@@ -1,0 +1,209 @@
+"""An event's effect on a profile's figures. Every figure is mergeable: the order of events makes no difference."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import xxhash
+
+from cdp.clock import DAY, Calendar
+from cdp.errors import InvalidEvent
+from cdp.events import ORDER_EVENTS
+from cdp.orders import OrderEvent, parse_order
+from cdp.profile import FULL_REFUND, MONEY, Attribute, Moment, Order, Placed, Profile
+from rules.compile_python import CompiledRules
+from rules.evaluate import TOTAL
+from streams.records import Resolved
+
+MARK_DAYS = 28
+_NO_OBJECT = (b"", b"{}", b"null")
+
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an event will change, decoded."""
+
+    traits: dict[str, Any]
+    order: OrderEvent | None
+    properties: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A metric, with what is asked of it for each event at hand. `horizon`: its longest window in days."""
+
+    key: str
+    is_moment: bool
+    field: str
+    where: tuple[tuple[str, Any], ...]
+    horizon: int | None
+
+
+class Measure:
+    """Applies events. Built once for a rule book."""
+
+    def __init__(self, rules: CompiledRules, calendar: Calendar) -> None:
+        self._calendar = calendar
+        self._horizon = {key: windows[-1] for key, windows in rules.bucket_windows.items()}
+        prepared = {
+            m: _Prepared(m.key, m.function in ("first", "last"), m.field, m.where, self._horizon.get(m.key))
+            for m in rules.metrics
+        }
+        self._any = [ready for metric, ready in prepared.items() if metric.source == "any"]
+        self._by_event = {
+            name: [ready for metric, ready in prepared.items() if metric.source in ("any", name)]
+            for name in {metric.source for metric in rules.metrics}
+        }
+        self._reads_properties = {
+            name for name, metrics in self._by_event.items() if any(m.where or m.field not in ("", "time") for m in metrics)
+        }
+
+    def read(self, event: Resolved) -> "Reading":
+        """Decode what the event will change. Raises InvalidEvent or msgspec.DecodeError; nothing is changed yet."""
+        traits = {} if bytes(event.traits) in _NO_OBJECT else _object(event.traits, "traits")
+        order = parse_order(event.event, event.properties) if event.event in ORDER_EVENTS else None
+        properties = _object(event.properties, "properties") if event.event in self._reads_properties else {}
+        return Reading({name: _storable(value) for name, value in traits.items()}, order, properties)
+
+    def apply(self, profile: Profile, event: Resolved, reading: "Reading", digest: int, today: int) -> frozenset[str]:
+        """Count one event in, and say what it touched: its name, ``any``, ``orders``, ``attributes``, ``calendar``.
+
+        ``calendar`` means that a bucket of a new day was opened, so that windows end at other times.
+
+        Args:
+            today: day number of the profile's clock; buckets that no window reaches from there are not opened.
+        """
+        touched = {"any", event.event}
+        profile.events += 1
+        if profile.first_seen == 0 or event.time < profile.first_seen:
+            profile.first_seen = event.time
+        profile.last_seen = max(profile.last_seen, event.time)
+        for identifier in event.ids:
+            key = f"{identifier.type}:{identifier.value}"
+            seen = profile.identifiers.get(key)
+            if seen is None or event.time < seen:
+                profile.identifiers[key] = event.time
+        for name, value in reading.traits.items():
+            current = profile.attributes.get(name)
+            if current is None or (event.time, digest) > (current.time, current.digest):
+                profile.attributes[name] = Attribute(value, event.time, digest)
+                touched.add("attributes")
+        if reading.order is not None:
+            apply_order(profile, reading.order, event.time, digest)
+            touched.add("orders")
+        self._count(profile, event, reading.properties, digest, today, touched)
+        return frozenset(touched)
+
+    def _count(
+        self, profile: Profile, event: Resolved, properties: dict[str, Any], digest: int, today: int, touched: set[str]
+    ) -> None:
+        day = self._calendar.day(event.time)
+        for metric in self._by_event.get(event.event, self._any):
+            if metric.where and any(properties.get(name) != value for name, value in metric.where):
+                continue
+            if metric.is_moment:
+                value = event.time if metric.field == "time" else properties.get(metric.field)
+                record_moment(profile.moments, metric.key, event.time, digest, value)
+                continue
+            amount = _number(properties.get(metric.field)) if metric.field else 1
+            buckets = profile.days.get(metric.key)
+            if buckets is None:
+                buckets = profile.days[metric.key] = {}
+            if metric.horizon is not None and day > today - metric.horizon:
+                if day in buckets:
+                    buckets[day] += amount
+                else:
+                    buckets[day] = amount
+                    touched.add("calendar")
+            buckets[TOTAL] = buckets.get(TOTAL, 0) + amount
+
+    def prune(self, profile: Profile, today: int) -> None:
+        """Forget buckets that no window can reach any more."""
+        for key, buckets in profile.days.items():
+            oldest = today - self._horizon.get(key, 0)
+            for day in [day for day in buckets if TOTAL < day <= oldest]:
+                del buckets[day]
+
+
+def apply_order(profile: Profile, order: OrderEvent, time: int, digest: int) -> None:
+    """Enter one order event; whichever of an order's events comes first, the end is the same."""
+    entry = profile.orders.setdefault(order.order_id, Order(refunds={}))
+    match order.status:
+        case "completed":
+            current = entry.placed
+            if current is None or (time, digest) > (current.time, current.digest):
+                categories: dict[str, int] = {}
+                for line in order.lines:
+                    if line.category:
+                        categories[line.category] = categories.get(line.category, 0) + line.amount
+                entry.placed = Placed(time, digest, order.amount or 0, order.quantity, order.currency, categories)
+        case "refunded":
+            entry.refunds[digest] = (time, FULL_REFUND if order.amount is None else -order.amount)
+        case "cancelled":
+            entry.cancelled = time if entry.cancelled is None else min(time, entry.cancelled)
+
+
+def record_moment(moments: dict[str, Moment], key: str, time: int, digest: int, value: Any) -> None:
+    """Keep first and last by time; ties go by digest."""
+    moment = moments.get(key)
+    if moment is None:
+        moments[key] = Moment(time, digest, value, time, digest, value)
+        return
+    if (time, digest) < (moment.first, moment.first_digest):
+        moment.first, moment.first_digest, moment.first_value = time, digest, value
+    if (time, digest) > (moment.last, moment.last_digest):
+        moment.last, moment.last_digest, moment.last_value = time, digest, value
+
+
+def digest_of(message_id: str) -> bytes:
+    """A message's eight-byte digest, its mark."""
+    return xxhash.xxh3_64_digest(message_id.encode())
+
+
+def is_marked(profile: Profile, mark: bytes) -> bool:
+    """Whether a message's eight-byte digest stands among the marks."""
+    for digests in profile.marks.values():
+        found = digests.find(mark)
+        while found >= 0:
+            if found % 8 == 0:
+                return True
+            found = digests.find(mark, found + 1)
+    return False
+
+
+def add_mark(profile: Profile, mark: bytes, received_at: int) -> None:
+    """Mark a message as applied; marks older than 28 days are dropped."""
+    day = received_at // DAY
+    opened = day not in profile.marks
+    profile.marks[day] = profile.marks.get(day, b"") + mark
+    if opened:
+        newest = max(profile.marks)
+        for old in [d for d in profile.marks if d <= newest - MARK_DAYS]:
+            del profile.marks[old]
+
+
+def _number(value: Any) -> int:
+    """A property as 1/10,000; what is not a number counts nothing."""
+    return round(value * MONEY) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+
+
+def _object(raw: msgspec.Raw, field: str) -> dict[str, Any]:
+    values = _decode(raw)
+    if not isinstance(values, dict):
+        raise InvalidEvent(f"invalid_{field}", field, f"{field} must be an object.")
+    return values
+
+
+def _storable(value: Any) -> Any:
+    """A trait's value as the profile can hold it: integers beyond 64 bits become text, as do objects that hold such."""
+    if isinstance(value, str | float | bool | None):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
+    try:
+        msgspec.msgpack.encode(value)
+    except (OverflowError, msgspec.MsgspecError):
+        return str(value)
+    return value

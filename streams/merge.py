@@ -1,0 +1,49 @@
+"""Two profiles become one: the union of what happened, as if it had always been one person."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from cdp.profile import Moment, Order, Profile
+from streams.measure import record_moment
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def merge(survivor: Profile, loser: Profile) -> None:
+    """Put the loser's state into the survivor. Both must have applied different messages."""
+    survivor.as_of = max(survivor.as_of, loser.as_of)
+    survivor.first_seen = min(filter(None, (survivor.first_seen, loser.first_seen)), default=0)
+    survivor.last_seen = max(survivor.last_seen, loser.last_seen)
+    survivor.events += loser.events
+    _union(survivor.identifiers, loser.identifiers, min)
+    _union(survivor.attributes, loser.attributes, lambda a, b: max(a, b, key=lambda x: (x.time, x.digest)))
+    _union(survivor.occasions, loser.occasions, min)
+    for key, buckets in loser.days.items():
+        _union(survivor.days.setdefault(key, {}), buckets, int.__add__)
+    for key, moment in loser.moments.items():
+        _merge_moment(survivor.moments, key, moment)
+    for order_id, order in loser.orders.items():
+        _merge_order(survivor.orders.setdefault(order_id, Order(refunds={})), order)
+    _union(survivor.marks, loser.marks, bytes.__add__)
+    survivor.merged = sorted({*survivor.merged, loser.person, *loser.merged})
+
+
+def _union(into: dict[K, V], other: dict[K, V], both: Callable[[V, V], V]) -> None:
+    for key, value in other.items():
+        into[key] = both(into[key], value) if key in into else value
+
+
+def _merge_moment(moments: dict[str, Moment], key: str, moment: Moment) -> None:
+    record_moment(moments, key, moment.first, moment.first_digest, moment.first_value)
+    record_moment(moments, key, moment.last, moment.last_digest, moment.last_value)
+
+
+def _merge_order(into: Order, other: Order) -> None:
+    if other.placed is not None:
+        placed = into.placed
+        if placed is None or (other.placed.time, other.placed.digest) > (placed.time, placed.digest):
+            into.placed = other.placed
+    into.refunds.update(other.refunds)
+    if other.cancelled is not None:
+        into.cancelled = other.cancelled if into.cancelled is None else min(into.cancelled, other.cancelled)

@@ -1,0 +1,308 @@
+"""PROFILE: one record after the other, applied to its person, exactly once, whatever is repeated or replayed.
+
+A record at or below the profile's offset was handled before: what was said then (the outbox knows) is said again, and
+nothing is counted again. A message among the marks came before under another position:
+it is a duplicate. Everything else is applied.
+"""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from cdp.clock import Calendar
+from cdp.errors import InvalidEvent
+from cdp.events import Action, DeadLetter, Merge, Outcome, TagChange
+from cdp.people import one_id
+from cdp.profile import Profile, pack_state, unpack_state
+from rules.compile_python import CompiledRules
+from rules.evaluate import Context
+from streams import records
+from streams.measure import Measure, Reading, add_mark, digest_of, is_marked
+from streams.merge import merge
+from streams.records import Resolved, decode_resolved
+from streams.schedule import Schedule
+from streams.store import Due, Entry, ProfileStore, Said
+from streams.tag import Tagger
+from streams.trigger import TIME, Cause, Trigger, action_id
+
+Row = tuple[bytes, int, int]
+EVERYTHING = None
+_NOTHING_SAID = Said([])
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a record stands on `resolved`, and what it has put out so far; its own fact is kept apart from the rest."""
+
+    partition: int
+    offset: int
+    outputs: list[str] = field(default_factory=list)
+    fact: str = ""
+    refused: bool = False
+    also_refused: list[int] = field(default_factory=list)
+    seq: int = 0
+
+    def next_seq(self) -> int:
+        """Numbers the outputs of one position."""
+        self.seq += 1
+        return self.seq
+
+
+class ProfileStep:
+    """Processes batches of `resolved`.
+
+    Args:
+        committed: partition to committed offset; what was said of records below it is not kept any longer.
+        now: the wall clock, for dead letters only.
+    """
+
+    def __init__(
+        self, store: ProfileStore, rules: CompiledRules, calendar: Calendar, committed: dict[int, int], now: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._calendar = calendar
+        self._committed = committed
+        self._now = now
+        self._measure = Measure(rules, calendar)
+        self._tagger = Tagger(rules)
+        self._trigger = Trigger(rules)
+        self._schedule = Schedule(rules, calendar)
+        self._recovered: dict[int, dict[int, Said]] = {}
+
+    def process(self, rows: list[Row]) -> list[list[str]]:
+        """The outputs of each row. Raises only when Redis fails or another writer is at work."""
+        decoded = [_decode(value) for value, _, _ in rows]
+        ticks = [Due(p, o, r.time) for (_, p, o), r in zip(rows, decoded, strict=True) if r is not None and r.kind == "tick"]
+        woken = self._store.find_due(ticks) if ticks else {}
+        people = {r.person for r in decoded if r is not None and r.kind != "tick"}
+        entries = self._store.load(people.union(*woken.values()) if woken else people)
+        partitions: dict[int, int] = {}
+        said: dict[int, dict[int, Said]] = {}
+        outputs = []
+        for (value, partition, offset), record in zip(rows, decoded, strict=True):
+            if partition not in self._recovered:
+                self._recovered[partition] = self._store.said_since(partition, offset)
+            position = Position(partition, offset)
+            if record is None:
+                position.outputs.append(self._dead_letter(value, position, "malformed", "", "not a record of this platform"))
+            elif record.kind == "tick":
+                position.outputs += self._said_before(position)
+                for person in woken[partition, offset]:
+                    partitions[person] = partition
+                    self._wake(entries[person], record.time, position)
+            else:
+                partitions[record.person] = partition
+                self._handle(entries[record.person], record, value, position)
+            if position.outputs or position.refused:
+                said.setdefault(partition, {})[offset] = Said(position.outputs, position.refused)
+            for waited in position.also_refused:
+                said.setdefault(partition, {})[waited] = Said([], True)
+            outputs.append([position.fact, *position.outputs] if position.fact else position.outputs)
+        self._store.save({person: (p, entries[person]) for person, p in partitions.items()}, said, self._committed)
+        return outputs
+
+    def _said_before(self, position: Position) -> list[str]:
+        earlier = self._recovered[position.partition].get(position.offset)
+        return earlier.outputs if earlier is not None else []
+
+    # -- one record ------------------------------------------------------------------------------------------------
+
+    def _handle(self, entry: Entry, record: Resolved, value: bytes, position: Position) -> None:
+        profile = entry.profile
+        if position.offset <= profile.offset:
+            self._repeat(profile, record, value, position)
+            return
+        entry.dirty = True
+        profile.offset = position.offset
+        if record.kind == "command":
+            self._command(profile, record, position)
+        elif profile.into:
+            position.refused = True
+            position.outputs.append(records.forwarded(value, profile.into))
+        else:
+            self._event(profile, record, value, position)
+
+    def _event(self, profile: Profile, record: Resolved, value: bytes, position: Position) -> None:
+        mark = digest_of(record.message_id)
+        if is_marked(profile, mark):
+            position.refused = True
+            position.outputs.append(_duplicate(record, position.partition, position.offset))
+        elif profile.awaiting:
+            profile.pending.append((position.offset, value))
+        elif (reading := self._read(record, value, position)) is None:
+            position.refused = True
+        else:
+            position.fact = records.fact(value, one_id(profile.person), position.partition, position.offset)
+            self._apply(profile, record, reading, mark, position)
+
+    def _read(self, record: Resolved, value: bytes, position: Position) -> Reading | None:
+        """What an event will change; None if it cannot be read, which makes a dead letter."""
+        try:
+            return self._measure.read(record)
+        except InvalidEvent as error:
+            letter = self._dead_letter(value, position, error.reason, error.field, error.message, record)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            letter = self._dead_letter(value, position, "malformed", "properties", str(error), record)
+        position.outputs.append(letter)
+        return None
+
+    def _apply(self, profile: Profile, record: Resolved, reading: Reading, mark: bytes, position: Position) -> None:
+        before = self._calendar.day(profile.as_of) if profile.as_of else -1
+        profile.as_of = max(profile.as_of, min(record.time, record.received_at))
+        context = self._context(profile)
+        new_day = context.today != before
+        touched = self._measure.apply(profile, record, reading, int.from_bytes(mark), context.today)
+        add_mark(profile, mark, record.received_at)
+        if new_day:
+            self._measure.prune(profile, context.today)
+        self._retag(profile, context, EVERYTHING if new_day else touched, record.message_id, position)
+        self._fire(profile, context, record, reading, touched, position)
+        if new_day or not touched.isdisjoint(self._schedule.touches):
+            profile.due = self._schedule.next_due(profile)
+
+    def _repeat(self, profile: Profile, record: Resolved, value: bytes, position: Position) -> None:
+        """A record that was handled before comes again: say again what was said then."""
+        if any(offset == position.offset for offset, _ in profile.pending):
+            return
+        earlier = self._recovered[position.partition].get(position.offset, _NOTHING_SAID)
+        position.refused = earlier.refused
+        position.outputs += earlier.outputs
+        if not earlier.refused and record.kind != "command":
+            position.fact = records.fact(value, one_id(profile.person), position.partition, position.offset)
+
+    def _wake(self, entry: Entry, time: int, position: Position) -> None:
+        """Time has passed for a person."""
+        profile = entry.profile
+        entry.dirty = True
+        mine = Position(position.partition, position.offset, seq=profile.person << 16)
+        if not profile.into:
+            profile.as_of = max(profile.as_of, time)
+            context = self._context(profile)
+            self._measure.prune(profile, context.today)
+            self._retag(profile, context, EVERYTHING, "", mine)
+            self._emit_actions(profile, context, Cause(TIME, time, time), mine)
+        profile.due = 0 if profile.into else self._schedule.next_due(profile)
+        position.outputs += mine.outputs
+
+    # -- commands --------------------------------------------------------------------------------------------------
+
+    def _command(self, profile: Profile, record: Resolved, position: Position) -> None:
+        match record.event:
+            case "merge":
+                self._freeze(profile, record, position)
+            case "await" | "state" if profile.into:
+                position.outputs.append(records.command(record.event, profile.into, record.other, record.time, record.state))
+            case "await" if record.other not in (*profile.merged, *profile.awaiting):
+                profile.awaiting.append(record.other)
+            case "state" if record.other not in profile.merged:
+                self._receive(profile, record, position)
+            case _:
+                pass
+
+    def _freeze(self, profile: Profile, record: Resolved, position: Position) -> None:
+        """The person turned out to be another: send everything there, and forward what still comes."""
+        survivor = profile.into = profile.into or record.other
+        state = base64.b64encode(pack_state(msgspec.structs.replace(profile, pending=[], tags={}, due=0)))
+        position.outputs.append(records.command("state", survivor, profile.person, record.time, state.decode()))
+        position.outputs += [records.forwarded(value, survivor) for _, value in profile.pending]
+        profile.due = 0
+
+    def _receive(self, profile: Profile, record: Resolved, position: Position) -> None:
+        """The state of somebody who turned out to be this person."""
+        loser = unpack_state(base64.b64decode(record.state))
+        merge(profile, loser)
+        profile.awaiting = [p for p in {*profile.awaiting, *loser.awaiting} if p not in profile.merged]
+        for person in (loser.person, *loser.merged):
+            change = Merge(
+                one_id=one_id(profile.person), person=profile.person, loser=one_id(person), loser_person=person, time=record.time,
+                message_id=record.message_id, p=position.partition, o=position.offset, seq=position.next_seq(),
+            )  # fmt: skip
+            position.outputs.append(records.output(records.CHANGES, change.one_id, change))
+        self._measure.prune(profile, self._calendar.day(profile.as_of))
+        self._retag(profile, self._context(profile), EVERYTHING, record.message_id, position)
+        if not profile.awaiting:
+            self._apply_pending(profile, position)
+        profile.due = self._schedule.next_due(profile)
+
+    def _apply_pending(self, profile: Profile, position: Position) -> None:
+        """Nobody is awaited any more: the events that waited have their turn."""
+        pending, profile.pending = profile.pending, []
+        for offset, value in pending:
+            record = decode_resolved(value)
+            mark = digest_of(record.message_id)
+            if is_marked(profile, mark):
+                position.outputs.append(_duplicate(record, position.partition, offset))
+                position.also_refused.append(offset)
+            elif (reading := self._read(record, value, position)) is not None:
+                position.outputs.append(records.fact(value, one_id(profile.person), position.partition, offset))
+                self._apply(profile, record, reading, mark, position)
+            else:
+                position.also_refused.append(offset)
+
+    # -- what follows from a change --------------------------------------------------------------------------------
+
+    def _context(self, profile: Profile) -> Context:
+        return Context(profile, profile.as_of, self._calendar, self._rules.windows)
+
+    def _retag(
+        self, profile: Profile, context: Context, touched: frozenset[str] | None, message_id: str, position: Position
+    ) -> None:
+        key = one_id(profile.person)
+        for tag, old, new in self._tagger.evaluate(profile, context, touched):
+            change = TagChange(
+                one_id=key, person=profile.person, tag=tag, old=old, new=new, time=context.now, message_id=message_id,
+                p=position.partition, o=position.offset, seq=position.next_seq(),
+            )  # fmt: skip
+            position.outputs.append(records.output(records.CHANGES, key, change))
+
+    def _fire(
+        self, profile: Profile, context: Context, record: Resolved, reading: Reading, touched: frozenset[str], position: Position
+    ) -> None:
+        order_id = reading.order.order_id if reading.order else ""
+        names = (record.event, TIME) if "attributes" in touched else (record.event,)
+        for name in names:
+            cause = Cause(name, record.time, record.received_at, record.message_id, order_id)
+            self._emit_actions(profile, context, cause, position)
+
+    def _emit_actions(self, profile: Profile, context: Context, cause: Cause, position: Position) -> None:
+        key = one_id(profile.person)
+        for trigger, occasion in self._trigger.fire(profile, context, cause):
+            content = trigger.render(context)
+            for channel in trigger.rule.channels:
+                action = Action(
+                    action_id=action_id(trigger.rule.name, key, occasion, channel), rule=trigger.rule.name,
+                    rule_version=trigger.rule.version, one_id=key, person=profile.person, occasion=occasion, channel=channel,
+                    content=content, time=cause.time, received_at=cause.received_at, message_id=cause.message_id,
+                    p=position.partition, o=position.offset, seq=position.next_seq(),
+                )  # fmt: skip
+                position.outputs.append(records.output(records.ACTIONS, key, action))
+
+    def _dead_letter(
+        self, value: bytes, position: Position, reason: str, where: str, detail: str, record: Resolved | None = None
+    ) -> str:
+        origin = record.origin if record is not None else (-1, -1)
+        letter = DeadLetter(
+            stage="profile", reason=reason, field=where, detail=detail[:500], time=self._now(),
+            payload=value.decode("utf-8", "replace"), message_id=record.message_id if record is not None else "",
+            p=origin[0], o=origin[1],
+        )  # fmt: skip
+        return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)
+
+
+def _decode(value: bytes) -> Resolved | None:
+    try:
+        record = decode_resolved(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return record if record.person or record.kind == "tick" else None
+
+
+def _duplicate(record: Resolved, partition: int, offset: int) -> str:
+    outcome = Outcome(
+        outcome="duplicate", message_id=record.message_id, one_id=record.one_id, person=record.person, time=record.time,
+        origin=record.origin, p=partition, o=offset,
+    )  # fmt: skip
+    return records.output(records.FACTS, record.one_id, outcome)

@@ -1,0 +1,150 @@
+"""RESOLVE: each event gets its person. Known identifiers are one read for the whole batch; only new links take the slow way."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
+
+from cdp.errors import InvalidEvent
+from cdp.events import DeadLetter, Event, Identifier, encode
+from rules.identity import normalise
+from streams import records
+from streams.graph import IdentityGraph, Linked, LinkRequest, Merged
+
+Row = tuple[bytes, int, int]
+
+WEAKEST = 99
+
+_decode = msgspec.json.Decoder(Event).decode
+_MINIMUM_TIME = 0
+_MAXIMUM_TIME = 4_102_444_800_000_000  # the year 2100
+
+
+class _Envelope(msgspec.Struct):
+    """The part of an event that RESOLVE looks at; the rest is passed on unread."""
+
+    message_id: str
+    kind: str
+    time: int
+    received_at: int
+    ids: list[Identifier] = []
+
+
+_read = msgspec.json.Decoder(_Envelope).decode
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """A valid event: its bytes, and its identifiers, strongest first."""
+
+    value: bytes
+    ids: tuple[str, ...]
+
+
+class ResolveStep:
+    """Processes batches of `events`.
+
+    Args:
+        priorities: identifier type to its priority, 1 the strongest.
+        committed: partition to committed offset of this job.
+        now: the wall clock, for dead letters only.
+    """
+
+    def __init__(
+        self, graph: IdentityGraph, priorities: Mapping[str, int], committed: Mapping[int, int], now: Callable[[], int]
+    ) -> None:
+        self._graph = graph
+        self._priorities = priorities
+        self._committed = committed
+        self._now = now
+        self._started: dict[int, int] = {}
+        self._normal = lru_cache(maxsize=200_000)(self._normal_form)
+
+    def process(self, rows: list[Row]) -> list[list[str]]:
+        """The outputs of each row: its resolved event, commands of merges, or a dead letter. Raises only when Redis fails."""
+        outputs: list[list[str]] = [[] for _ in rows]
+        accepted: dict[int, _Accepted] = {}
+        for index, (value, partition, offset) in enumerate(rows):
+            if partition not in self._started:
+                outputs[index] += self._recover(partition, offset)
+            try:
+                accepted[index] = self._accept(value)
+            except InvalidEvent as error:
+                outputs[index].append(self._dead_letter(error, value, partition, offset))
+        linked = self._link(rows, accepted)
+        for index, event in accepted.items():
+            _, partition, offset = rows[index]
+            for merged in linked[index].merges:
+                outputs[index] += _merge_commands(merged, self._now())
+            outputs[index].append(records.resolved(event.value, linked[index].person, partition, offset))
+        return outputs
+
+    def _recover(self, partition: int, offset: int) -> list[str]:
+        """First record since the start: merges from here on may have been made, but not said. Say them again."""
+        self._started[partition] = offset
+        self._graph.forget_merges(partition, min(offset, self._committed.get(partition, offset)))
+        return [text for merged in self._graph.merges_since(partition, offset) for text in _merge_commands(merged, self._now())]
+
+    def _accept(self, value: bytes) -> _Accepted:
+        try:
+            envelope = _read(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise InvalidEvent("malformed", "", f"not an event of the contract: {error}") from None
+        if not envelope.message_id:
+            raise InvalidEvent("missing_message_id", "message_id", "message_id is empty.")
+        for name, time in (("time", envelope.time), ("received_at", envelope.received_at)):
+            if not _MINIMUM_TIME <= time <= _MAXIMUM_TIME:
+                raise InvalidEvent("invalid_time", name, f"{name} is not in microseconds between 1970 and 2100.")
+        forms = [self._normal(identifier.type, identifier.value) for identifier in envelope.ids]
+        usable = sorted({form for form in forms if form is not None})
+        if not usable:
+            raise InvalidEvent("missing_identifier", "ids", "no identifier that identifies anybody.")
+        if any(form is None or not form[2] for form in forms):
+            value = self._rewrite(value)
+        return _Accepted(value, tuple(form[1] for form in usable))
+
+    def _normal_form(self, type_: str, value: str) -> tuple[int, str, bool] | None:
+        """(priority, "type:value", unchanged); None if the identifier identifies nobody."""
+        normal = normalise(type_, value)
+        if normal is None or ":" in type_ or not type_:
+            return None
+        return self._priorities.get(type_, WEAKEST), f"{type_}:{normal}", normal == value
+
+    def _rewrite(self, value: bytes) -> bytes:
+        """The event with its identifiers in normal form, and without those that identify nobody."""
+        event = _decode(value)
+        normal = [(i.type, normalise(i.type, i.value)) for i in event.ids]
+        event.ids = [Identifier(type_, form) for type_, form in normal if form is not None]
+        return encode(event)
+
+    def _link(self, rows: list[Row], accepted: dict[int, _Accepted]) -> dict[int, Linked]:
+        known = self._graph.look_up(list({key for event in accepted.values() for key in event.ids}))
+        linked: dict[int, Linked] = {}
+        slow: list[int] = []
+        changed: set[str] = set()  # identifiers that a slower event of this batch may move: keep the order of events
+        for index, event in accepted.items():
+            people = {known.get(key) for key in event.ids}
+            if len(people) == 1 and None not in people and changed.isdisjoint(event.ids):
+                linked[index] = Linked(next(person for person in people if person is not None))
+            else:
+                slow.append(index)
+                changed.update(event.ids)
+        requests = [LinkRequest(accepted[index].ids, rows[index][1], rows[index][2]) for index in slow]
+        linked.update(zip(slow, self._graph.link(requests), strict=True))
+        return linked
+
+    def _dead_letter(self, error: InvalidEvent, value: bytes, partition: int, offset: int) -> str:
+        letter = DeadLetter(
+            stage="resolve", reason=error.reason, field=error.field, detail=error.message[:500], time=self._now(),
+            payload=value.decode("utf-8", "replace"), p=partition, o=offset,
+        )  # fmt: skip
+        return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)
+
+
+def _merge_commands(merged: Merged, now: int) -> list[str]:
+    """The survivor learns whom to wait for before the loser learns where to go."""
+    return [
+        records.command("await", merged.survivor, merged.loser, now),
+        records.command("merge", merged.loser, merged.survivor, now),
+    ]

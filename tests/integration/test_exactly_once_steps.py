@@ -1,0 +1,199 @@
+"""RESOLVE and PROFILE on a real Redis, over a log that loses and repeats what a crash loses and repeats.
+
+A crash comes after Redis was written and before the outputs reached Kafka, in the middle of a stretch that was not
+committed; after it, new workers start from the last commit. Whatever happens, each message is applied once, each
+occasion fires once, and the profiles are those of a run without crashes.
+"""
+
+import random
+import uuid
+import zlib
+from collections import defaultdict
+
+import msgspec
+import pytest
+
+from cdp.clock import MINUTE
+from cdp.events import Event, encode
+from cdp.profile import Profile, unpack
+from cdp.redis import connect
+from cdp.topics import Names
+from rules.identity import priorities
+from streams import records
+from streams.graph import IdentityGraph
+from streams.profile import ProfileStep
+from streams.records import Tick
+from streams.resolve import ResolveStep
+from streams.store import ProfileStore
+from tests.shop import CALENDAR, NOW, canonical, make_event, order, rules
+
+PARTITIONS = 3
+RULES = rules()
+
+
+class Platform:
+    """Both jobs, their topics as lists, and a hand that kills them."""
+
+    def __init__(self, redis_url: str, seed: int, crashes: float) -> None:
+        self.names = Names(f"t{uuid.uuid4().hex[:12]}")
+        self.redis = connect(redis_url)
+        self.random = random.Random(seed)
+        self.crashes = crashes
+        self.crash_count = 0
+        self.log: dict[str, list[list[bytes]]] = {t: [[] for _ in range(PARTITIONS)] for t in ("events", "resolved")}
+        self.out: dict[str, list[str]] = defaultdict(list)
+        self.read = {t: [0] * PARTITIONS for t in self.log}
+        self.committed: dict[str, dict[int, int]] = {t: {} for t in self.log}
+        self.start("events")
+        self.start("resolved")
+
+    def start(self, topic: str) -> None:
+        """New workers, which read on from the last commit."""
+        self.read[topic] = [self.committed[topic].get(p, 0) for p in range(PARTITIONS)]
+        if topic == "events":
+            graph = IdentityGraph(self.redis, self.names, [n for n, (_, exclusive) in priorities().items() if exclusive])
+            ranks = {name: rank for name, (rank, _) in priorities().items()}
+            self.resolve = ResolveStep(graph, ranks, self.committed[topic], lambda: NOW)
+        else:
+            store = ProfileStore(self.redis, self.names)
+            self.profile = ProfileStep(store, RULES, CALENDAR, self.committed[topic], lambda: NOW)
+
+    def send(self, event: Event) -> None:
+        partition = zlib.crc32(event.ids[0].value.encode()) % PARTITIONS
+        self.log["events"][partition].append(encode(event))
+
+    def tick(self, time: int) -> None:
+        for partition in self.log["resolved"]:
+            partition.append(msgspec.json.encode(Tick(time=time)))
+
+    def emit(self, outputs: list[str]) -> None:
+        for text in outputs:
+            topic, key, value = text[0], text[1:12], text[12:]
+            if topic == records.RESOLVED:
+                self.log["resolved"][zlib.crc32(key.encode()) % PARTITIONS].append(value.encode())
+            else:
+                self.out[topic].append(value)
+
+    def step(self, topic: str) -> bool:
+        """One batch of one job; perhaps it is the last of its workers."""
+        rows = []
+        for partition, entries in enumerate(self.log[topic]):
+            start = self.read[topic][partition]
+            stop = min(len(entries), start + self.random.randint(0, 6))
+            rows += [(entries[offset], partition, offset) for offset in range(start, stop)]
+            self.read[topic][partition] = stop
+        if not rows:
+            return any(self.read[topic][p] < len(entries) for p, entries in enumerate(self.log[topic]))
+        outputs = (self.resolve if topic == "events" else self.profile).process(rows)
+        if self.random.random() < self.crashes:
+            self.crash_count += 1
+            kept = self.random.randint(0, len(outputs))
+            for texts in outputs[:kept]:
+                self.emit(texts)
+            self.start(topic)
+            return True
+        for texts in outputs:
+            self.emit(texts)
+        if self.random.random() < 0.3:
+            self.committed[topic].update(enumerate(self.read[topic]))
+        return True
+
+    def drain(self) -> None:
+        while True:
+            busy = [self.step(topic) for topic in self.random.sample(["events", "resolved"], 2)]
+            done = all(self.read[t][p] == len(e) for t in self.log for p, e in enumerate(self.log[t]))
+            if done and not any(busy):
+                return
+
+    def profiles(self) -> dict[str, Profile]:
+        """The people who stand, by their strongest identifier."""
+        found = {}
+        for key in self.redis.scan_iter(f"{self.names.prefix}:profile:*", count=1000):
+            profile = unpack(self.redis.get(key))[0]
+            if not profile.into and profile.events:
+                assert not profile.awaiting
+                assert not profile.pending
+                name = max(profile.identifiers)
+                assert name not in found, f"two people for {name}"
+                found[name] = profile
+        return found
+
+    def facts(self) -> tuple[dict[str, int], int]:
+        """How often each message was applied, and how many duplicates there were; repeats of a position count once."""
+        applied: dict[tuple[int, int], str] = {}
+        refused: dict[tuple[int, int], str] = {}
+        for value in self.out[records.FACTS]:
+            fact = msgspec.json.decode(value)
+            (refused if "outcome" in fact else applied)[fact["p"], fact["o"]] = fact["message_id"]
+        assert not applied.keys() & refused.keys()
+        counts: dict[str, int] = defaultdict(int)
+        for message_id in applied.values():
+            counts[message_id] += 1
+        return counts, len(refused)
+
+
+def history(seed: int) -> list[Event]:
+    """People on several devices who log in now and then, order, return things, and SDKs that repeat themselves."""
+    source = random.Random(seed)
+    events = []
+    for number in range(160):
+        person, time = source.randrange(6), NOW + number * MINUTE
+        device = f"anonymous_id:d{person}-{source.randrange(3)}"
+        known = f"user_id:u{person} {device}"
+        name = source.choice(["Product Viewed", "Product Viewed", "Product Added", "login", "order", "refund"])
+        message = f"m{number}"
+        if name == "login":
+            traits = {"name": f"N{person}", "birthday": "1990-11-18"}
+            events.append(make_event(message, "Signed Up", ids=known, time=time, traits=traits))
+        elif name == "order":
+            events.append(order(message, f"o{number}", 10.5 + number, ids=known, time=time))
+        elif name == "refund":
+            properties = {"order_id": f"o{source.randrange(number + 1)}", "total": 1}
+            events.append(make_event(message, "Order Refunded", ids=f"user_id:u{person}", time=time, properties=properties))
+        else:
+            events.append(make_event(message, name, ids=device, time=time))
+        if source.random() < 0.15:
+            events.append(events[source.randrange(len(events))])
+    return events
+
+
+def run(redis_url: str, seed: int, crashes: float) -> Platform:
+    platform = Platform(redis_url, seed, crashes)
+    for index, event in enumerate(history(seed)):
+        platform.send(event)
+        if index % 25 == 24:
+            platform.tick(event.time)
+        if index % 5 == 4:
+            platform.step("events")
+            platform.step("resolved")
+    platform.drain()
+    platform.tick(NOW + 400 * MINUTE)
+    platform.drain()
+    return platform
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_crashes_lose_nothing_and_double_nothing(redis_url: str, seed: int) -> None:
+    calm, stormy = run(redis_url, seed, 0.0), run(redis_url, seed, 0.25)
+    sent = {event.message_id for event in history(seed)}
+    for platform in (calm, stormy):
+        counts, _ = platform.facts()
+        assert counts == dict.fromkeys(sent, 1)
+    assert stormy.crash_count > 5
+    plain = {name: _story(profile) for name, profile in calm.profiles().items()}
+    assert {name: _story(profile) for name, profile in stormy.profiles().items()} == plain
+    assert _actions(stormy) == _actions(calm)
+
+
+def _story(profile: Profile) -> bytes:
+    """Numbers depend on who came first, clocks on which tick woke somebody; everything else must be the same."""
+    occasions = dict.fromkeys(profile.occasions, 0)
+    return canonical(msgspec.structs.replace(profile, person=0, merged=[], occasions=occasions, as_of=0, due=0))
+
+
+def _actions(platform: Platform) -> list[tuple[str, str]]:
+    """(rule, strongest identifier) of each action, each id once."""
+    owner = {p.person: name for name, p in platform.profiles().items()}
+    owner |= {merged: name for name, p in platform.profiles().items() for merged in p.merged}
+    actions = {a["action_id"]: a for a in map(msgspec.json.decode, platform.out[records.ACTIONS])}
+    return sorted((a["rule"], owner[a["person"]]) for a in actions.values())

@@ -1,0 +1,97 @@
+"""A profile is a function of the set of its events: not of their order, their repetition, or of when people were merged."""
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cdp.clock import DAY, MINUTE
+from cdp.events import Event
+from cdp.profile import pack_state, unpack_state
+from streams.merge import merge
+from tests.shop import CALENDAR, NOW, Desk, canonical, make_event, new_profile, order
+
+DESK = Desk()
+
+times = st.integers(0, 500 * 24 * 60).map(lambda minutes: NOW - minutes * MINUTE)
+views = st.builds(lambda t: ("Product Viewed", {}, {}, t), times)
+carts = st.builds(lambda t: ("Product Added", {}, {}, t), times)
+signups = st.builds(
+    lambda t, n: ("Signed Up", {}, {"name": n, "birthday": f"1990-0{1 + len(n) % 9}-11"}, t), times, st.text(max_size=5)
+)
+order_ids = st.sampled_from(["o1", "o2", "o3", "o4"])
+amounts = st.integers(0, 5000).map(lambda cents: cents / 100)
+orders = st.builds(
+    lambda i, a, c, t: (
+        "Order Completed",
+        {"order_id": i, "total": a, "products": [{"sku": "a", "quantity": 1, "price": a, "category": c}]},
+        {},
+        t,
+    ),
+    order_ids, amounts, st.sampled_from(["Shoes", "Hats", ""]), times,
+)  # fmt: skip
+refunds = st.builds(lambda i, a, t: ("Order Refunded", {"order_id": i, "total": a}, {}, t), order_ids, amounts, times)
+full_refunds = st.builds(lambda i, t: ("Order Refunded", {"order_id": i}, {}, t), order_ids, times)
+cancellations = st.builds(lambda i, t: ("Order Cancelled", {"order_id": i}, {}, t), order_ids, times)
+histories = st.lists(st.one_of(views, carts, signups, orders, refunds, full_refunds, cancellations), max_size=25)
+
+
+def to_events(history: list) -> list[Event]:
+    return [
+        make_event(f"m{i}", name, time=time, properties=properties, traits=traits, ids=f"user_id:u1 anonymous_id:d{i % 3}")
+        for i, (name, properties, traits, time) in enumerate(history)
+    ]
+
+
+@given(histories, st.integers(0, 2**32))
+@settings(max_examples=150, deadline=None)
+def test_any_order_and_any_repetition_make_the_same_profile(history: list, seed: int) -> None:
+    events = to_events(history)
+    shuffled = events + events[: len(events) // 2]
+    random.Random(seed).shuffle(shuffled)
+    assert canonical(DESK.apply(new_profile(), *shuffled)) == canonical(DESK.apply(new_profile(), *events))
+
+
+@given(histories, st.integers(0, 2**32), st.integers(0, 25))
+@settings(max_examples=150, deadline=None)
+def test_merging_two_halves_makes_the_profile_of_the_whole(history: list, seed: int, cut: int) -> None:
+    events = to_events(history)
+    shuffled = list(events)
+    random.Random(seed).shuffle(shuffled)
+    survivor = DESK.apply(new_profile(1), *shuffled[:cut])
+    loser = DESK.apply(new_profile(2), *shuffled[cut:])
+    merge(survivor, unpack_state(pack_state(loser)))
+    DESK.measure.prune(survivor, CALENDAR.day(survivor.as_of))
+    whole = DESK.apply(new_profile(1), *events)
+    whole.merged = survivor.merged
+    DESK.at(survivor, 0)
+    DESK.at(whole, 0)
+    survivor.due = DESK.schedule.next_due(survivor)
+    assert canonical(survivor) == canonical(whole)
+
+
+@given(histories)
+@settings(max_examples=50, deadline=None)
+def test_a_profile_survives_its_encoding(history: list) -> None:
+    profile = DESK.apply(new_profile(), *to_events(history))
+    assert canonical(unpack_state(pack_state(profile))) == canonical(profile)
+
+
+@given(histories, st.integers(1, 400))
+@settings(max_examples=100, deadline=None)
+def test_tags_change_only_when_a_profile_is_due(history: list, days: int) -> None:
+    """Between two due moments no tag changes, so nobody who is asleep has a wrong tag."""
+    profile = DESK.apply(new_profile(), *to_events(history))
+    due = DESK.schedule.next_due(profile)
+    moment = profile.as_of + days * DAY
+    if due and moment >= due:
+        moment = due - 1
+    before = DESK.tags(profile)
+    assert DESK.at(profile, (moment - profile.as_of) / DAY) == before
+
+
+def test_refund_before_its_order() -> None:
+    profile = DESK.apply(
+        new_profile(), make_event("r", "Order Refunded", properties={"order_id": "o1", "total": 30}), order("o", "o1", 100)
+    )
+    assert DESK.tags(profile)["order_amount"] == 70
