@@ -89,10 +89,10 @@ def _line(index: int, product: Any, back: bool) -> Line:
     field = f"properties.products[{index - 1}]"
     if not isinstance(product, dict):
         raise InvalidEvent("invalid_products", field, "a product must be an object.")
-    quantity = _amount(product.get("quantity", 1), f"{field}.quantity")
+    quantity = _amount(_given(product, "quantity", 1), f"{field}.quantity")
     if back:
         quantity = -abs(quantity)
-    price = _amount(product.get("price", 0), f"{field}.price")
+    price = _amount(_given(product, "price", 0), f"{field}.price")
     number = product.get("line", product.get("position", index))
     return Line(
         line=number if type(number) is int and 0 <= number < 2**32 else index,
@@ -103,6 +103,12 @@ def _line(index: int, product: Any, back: bool) -> Line:
         unit_price=price,
         amount=(quantity * price) // MONEY if (quantity * price) % MONEY == 0 else round(quantity * price / MONEY),
     )
+
+
+def _given(values: dict[str, Any], name: str, default: int) -> Any:
+    """A value; null says as little as nothing does."""
+    value = values.get(name)
+    return default if value is None else value
 
 
 def _text(value: Any) -> str:

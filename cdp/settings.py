@@ -3,8 +3,10 @@
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cdp.errors import CdpError
 
 API, KAFKA, KAFKA_CONTROLLER, REDIS, CLICKHOUSE = 0, 92, 93, 79, 23
 FLINK_REST, FLINK_RPC, FLINK_BLOB, FLINK_TASK_RPC, FLINK_TASK_DATA = 81, 82, 83, 84, 85
@@ -103,5 +105,10 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The process's settings, read once."""
-    return Settings()
+    """The process's settings, read once. Raises CdpError for a value that makes no sense."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"CDP_{'_'.join(map(str, first['loc'])).upper()}"
+        raise CdpError(f"{name} is not valid: {first['msg']}.", "`docs/settings.md` lists all settings.") from error

@@ -1,0 +1,142 @@
+"""Fixtures that start real parts, on ports and in folders of their own: the tests also pass while a demo runs."""
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdp import settings as ports
+from cdp.settings import Settings
+
+REPO = Path(__file__).resolve().parent.parent
+OFFSETS = (
+    ports.API, ports.KAFKA, ports.KAFKA_CONTROLLER, ports.REDIS, ports.CLICKHOUSE, ports.FLINK_REST, ports.FLINK_RPC,
+    ports.FLINK_BLOB, ports.FLINK_TASK_RPC, ports.FLINK_TASK_DATA, ports.METRICS_DISPATCHER, ports.WEBHOOK_DEMO,
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first: units, then properties, then what needs real parts."""
+    order = {"unit": 0, "properties": 1, "integration": 2, "e2e": 3}
+
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        folder = next((part for part in item.path.parts if part in order), "e2e")
+        return order[folder], item.get_closest_marker("stack") is not None
+
+    items.sort(key=rank)
+
+
+def free_port_base() -> int:
+    """The first of a hundred ports that are all free, below those that the kernel gives out by itself."""
+    bases = list(range(10_000, 32_600, 100))
+    random.shuffle(bases)
+    return next(base for base in bases if all(_is_free(base + offset) for offset in OFFSETS))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A platform of its own: a data folder, ports, and the environment that leads every command to it."""
+
+    settings: Settings
+    env: dict[str, str]
+
+    def cdp(self, *args: str, timeout: float = 240, check: bool = False) -> "subprocess.CompletedProcess[str]":
+        """Run the `cdp` command on this platform, or any that differs by `env`."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cdp.main", *args],
+            env=self.env,
+            cwd=REPO,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"cdp {' '.join(args)}: {done.stdout}\n{done.stderr}"
+        return done
+
+    def status(self) -> dict[str, Any]:
+        """What `cdp status --json` says."""
+        return dict(json.loads(self.cdp("status", "--json").stdout))
+
+    def part(self, name: str) -> dict[str, Any]:
+        """One part of the status."""
+        return next(part for part in self.status()["parts"] if part["name"] == name)
+
+    @property
+    def write_key(self) -> str:
+        """A write key for collecting; made anew at each call."""
+        from serving.definitions import mint_write_key
+
+        return mint_write_key(self.settings, "test")
+
+    @property
+    def token(self) -> str:
+        """An administrator's token; made anew at each call."""
+        from serving.definitions import mint_token
+
+        return mint_token(self.settings, "test", "admin")
+
+
+def make_stack(folder: Path, **settings: Any) -> Stack:
+    """A platform that is not started yet. `settings` are fields of cdp.settings.Settings."""
+    values = {"data_dir": folder, "port_base": free_port_base(), **settings}
+    env = {key: value for key, value in os.environ.items() if not key.startswith("CDP_")}
+    env |= {f"CDP_{key.upper()}": str(value) for key, value in values.items()}
+    env["PYTHONPATH"] = os.pathsep.join([str(REPO), *filter(None, [env.get("PYTHONPATH")])])
+    return Stack(Settings(**values), env)
+
+
+@contextmanager
+def running(stack: Stack, *args: str) -> Iterator[Stack]:
+    """Start a platform by `cdp up --detach`, and stop it whatever happens."""
+    try:
+        stack.cdp("up", "--detach", *args, check=True)
+        yield stack
+    finally:
+        stack.cdp("down")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole platform, started once for the run; mark the test ``@pytest.mark.stack``."""
+    with running(make_stack(tmp_path_factory.mktemp("stack") / "data")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis server of our own."""
+    with running(make_stack(tmp_path_factory.mktemp("redis") / "data"), "--only", "redis") as started:
+        yield started.settings.redis_url
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Kafka broker of our own."""
+    with running(make_stack(tmp_path_factory.mktemp("kafka") / "data"), "--only", "kafka") as started:
+        yield started.settings.kafka_servers
+
+
+@pytest.fixture(scope="session")
+def clickhouse_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a ClickHouse engine of our own, without tables."""
+    with running(make_stack(tmp_path_factory.mktemp("clickhouse") / "data"), "--only", "clickhouse") as started:
+        yield started.settings

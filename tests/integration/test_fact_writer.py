@@ -1,0 +1,107 @@
+"""Facts into the real engine: each position once, whatever is repeated, whoever restarts."""
+
+import json
+import random
+
+import msgspec
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from cdp.clickhouse import connect
+from cdp.events import encode
+from cdp.settings import Settings
+from cdp.topics import Names
+from sinks.migrate import migrate
+from sinks.write import FactWriter
+from tests.shop import make_event, order
+
+NAMES = Names("cdp")
+TABLES = ("events", "orders", "order_items", "duplicates", "tag_changes", "merges", "dead_letters")
+
+
+@pytest.fixture(scope="module")
+def client(clickhouse_settings: Settings) -> Client:
+    migrate(clickhouse_settings)
+    return connect(clickhouse_settings)
+
+
+@pytest.fixture(autouse=True)
+def _empty(client: Client) -> None:
+    for table in TABLES:
+        client.command(f"TRUNCATE TABLE cdp.{table}")
+
+
+def writer(client: Client) -> FactWriter:
+    return FactWriter(client, "cdp", NAMES)
+
+
+def fact(offset: int, partition: int = 3, **extra: object) -> tuple[bytes, str, int, int]:
+    event = order(f"m{offset}", f"o{offset}", 12.34) if offset % 2 else make_event(f"m{offset}", "Product Viewed")
+    head = {"p": partition, "o": offset, "one_id": "P0000000001", "person": 1, "origin": [0, offset]}
+    return msgspec.json.encode({**head, **json.loads(encode(event)), **extra}), NAMES.facts, partition, offset
+
+
+def offsets(client: Client, table: str = "events") -> list[int]:
+    return [row[0] for row in client.query(f"SELECT source_offset FROM cdp.{table} ORDER BY source_offset").result_rows]
+
+
+def test_columns_arrive_as_they_were_sent(client: Client) -> None:
+    writer(client).process([fact(1)])
+    row = client.query("SELECT order_id, customer_id, status, amount, quantity, items, currency FROM cdp.orders").first_row
+    assert (row[0], row[1], row[2], float(row[3]), float(row[4]), row[5], row[6]) == ("o1", "u1", "completed", 12.34, 1.0, 1, "")
+    item = client.query("SELECT line, sku, category, unit_price * quantity = amount, event_time FROM cdp.order_items").first_row
+    assert item[:4] == (1, "a", "Shoes", 1)
+    properties = json.loads(client.query("SELECT properties FROM cdp.events").first_row[0])
+    assert properties == json.loads(fact(1)[0])["properties"]
+
+
+def test_the_same_batch_twice_writes_once(client: Client) -> None:
+    batch = [fact(offset) for offset in range(10)]
+    first = writer(client)
+    assert first.process(batch)["events"] == 10
+    assert first.process(batch) == {"events": 0, "orders": 0, "order_items": 0}
+    assert writer(client).process(batch) == {"events": 0, "orders": 0, "order_items": 0}
+    assert offsets(client) == list(range(10))
+
+
+def test_a_batch_that_was_written_in_part_is_completed(client: Client) -> None:
+    """A crash between two tables, or between two parts of one insert, leaves holes below the highest position."""
+    batch = [fact(offset) for offset in range(10)]
+    writer(client).process([batch[offset] for offset in (0, 3, 9)])
+    client.command("TRUNCATE TABLE cdp.orders")
+    assert writer(client).process(batch)["events"] == 7
+    assert offsets(client) == list(range(10))
+    assert offsets(client, "orders") == [1, 3, 5, 7, 9]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_repeats_and_late_positions_in_any_batches(client: Client, seed: int) -> None:
+    """Replays jump back; an event that waited for a merge comes after later ones. Restarts come at any time."""
+    source = random.Random(seed)
+    current = writer(client)
+    position = 0
+    while position < 300:
+        start = max(0, position - source.randrange(40)) if source.random() < 0.3 else position
+        stop = min(300, start + source.randrange(1, 30))
+        batch = [fact(o, partition=p) for o in range(start, stop) for p in (1, 2)]
+        source.shuffle(batch)
+        current.process(batch)
+        position = max(position, stop)
+        if source.random() < 0.2:
+            current = writer(client)
+    assert offsets(client) == sorted([*range(300), *range(300)])
+
+
+def test_merges_are_seen_by_the_next_query(client: Client) -> None:
+    merge = {
+        "change": "merge", "one_id": "P0000000001", "person": 1, "loser": "P0000000009", "loser_person": 9,
+        "time": 1_795_000_000_000_000, "message_id": "x", "p": 0, "o": 5, "seq": 1,
+    }  # fmt: skip
+    writer(client).process([(json.dumps(merge).encode(), NAMES.changes, 0, 0)])
+    assert client.query("SELECT dictGet('cdp.person_overrides', 'person', toUInt64(9))").first_row[0] == 1
+
+
+def test_rubbish_on_a_topic_is_kept_and_stops_nothing(client: Client) -> None:
+    writer(client).process([(b"\xff{", NAMES.facts, 0, 1), (None, NAMES.changes, 0, 2), fact(2)])
+    assert offsets(client) == [2]
+    assert client.query("SELECT count(), any(stage) FROM cdp.dead_letters").first_row == (2, "facts")

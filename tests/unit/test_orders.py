@@ -1,0 +1,57 @@
+"""Orders read from events: amounts are exact, signs are right, rubbish is refused by the field's name."""
+
+import msgspec
+import pytest
+
+from cdp.errors import InvalidEvent
+from cdp.orders import parse_order
+
+
+def read(event: str, **properties: object):  # type: ignore[no-untyped-def]
+    return parse_order(event, msgspec.json.encode(properties))
+
+
+def test_total_wins_over_lines_and_lines_are_kept_as_sent() -> None:
+    order = read(
+        "Order Completed", order_id=7, total="99.95", currency="cny", products=[{"sku": "a", "quantity": -2, "price": 2.55}]
+    )
+    assert (order.order_id, order.amount, order.currency, order.quantity) == ("7", 999_500, "CNY", -20_000)
+    assert order.lines[0].amount == -51_000
+
+
+def test_without_total_the_lines_are_the_amount() -> None:
+    lines = [{"product_id": "a", "quantity": 3, "price": 0.1}, {"sku": "b", "quantity": 1, "price": 0.2, "line": 9}]
+    order = read("Order Completed", order_id="o", products=lines)
+    assert order.amount == 5_000
+    assert [(line.line, line.sku) for line in order.lines] == [(1, "a"), (9, "b")]
+
+
+@pytest.mark.parametrize("quantity", [2, -2])
+def test_refunds_are_negative_whichever_sign_is_sent(quantity: int) -> None:
+    order = read("Order Refunded", order_id="o", total=5, products=[{"sku": "a", "quantity": quantity, "price": 2.5}])
+    assert (order.amount, order.quantity, order.lines[0].amount) == (-50_000, -20_000, -50_000)
+
+
+def test_a_refund_that_names_no_amount_is_a_full_one() -> None:
+    assert read("Order Refunded", order_id="o").amount is None
+
+
+@pytest.mark.parametrize(
+    ("properties", "field"),
+    [
+        ({}, "properties.order_id"),
+        ({"order_id": ""}, "properties.order_id"),
+        ({"order_id": "o", "total": "twelve"}, "properties.total"),
+        ({"order_id": "o", "total": True}, "properties.total"),
+        ({"order_id": "o", "total": 1e300}, "properties.total"),
+        ({"order_id": "o", "total": 10**40}, "properties.total"),
+        ({"order_id": "o", "products": {"sku": "a"}}, "properties.products"),
+        ({"order_id": "o", "products": ["a"]}, "properties.products[0]"),
+        ({"order_id": "o", "products": [{"quantity": "many"}]}, "properties.products[0].quantity"),
+        ({"order_id": "o", "products": [{"price": "NaN"}]}, "properties.products[0].price"),
+    ],
+)
+def test_rubbish_is_refused_by_name(properties: dict, field: str) -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        parse_order("Order Completed", msgspec.json.encode(properties))
+    assert caught.value.field == field
