@@ -76,17 +76,16 @@ class Facts(BatchFunction):
 
 @dataclass(frozen=True)
 class Source:
-    """A job's Kafka source. `reset` says what to do without committed offsets: ``earliest`` at the very first start only."""
+    """A job's Kafka source. It starts from the group's offsets, and fails where there are none: see `streams.submit`."""
 
     topics: tuple[str, ...]
     group: str
-    reset: str
 
 
-def build(job: str, settings: Settings, table_env: Any, reset: str) -> Any:
+def build(job: str, settings: Settings, table_env: Any) -> Any:
     """The statement set of a job, ready to execute. `table_env` is a PyFlink TableEnvironment."""
     names = Names(settings.topic_prefix)
-    source = Source(source_topics(job, names), names.group(job), reset)
+    source = Source(source_topics(job, names), names.group(job))
     if job == "facts":
         return _facts_job(table_env, settings, source)
     return _stream_job(table_env, settings, source, Resolve(settings) if job == "resolve" else Profile(settings))
@@ -104,7 +103,7 @@ def _create_source(table_env: Any, settings: Settings, source: Source) -> None:
             'topic' = '{";".join(source.topics)}',
             'properties.bootstrap.servers' = '{settings.kafka_servers}',
             'properties.group.id' = '{source.group}',
-            'properties.auto.offset.reset' = '{source.reset}',
+            'properties.auto.offset.reset' = 'none',
             'properties.max.partition.fetch.bytes' = '{MAX_MESSAGE_BYTES}',
             'properties.fetch.max.wait.ms' = '20',
             'scan.startup.mode' = 'group-offsets',

@@ -34,7 +34,8 @@ def submit(job: str, config: Settings, jars: list[Path]) -> str:
     table_env = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
     for key, value in _options(job, config, jars).items():
         table_env.get_config().set(key, value)
-    statements = build(job, config, table_env, _offset_reset(job, config))
+    start_offsets(job, config)
+    statements = build(job, config, table_env)
     result = statements.execute()
     return str(result.get_job_client().get_job_id())
 
@@ -90,18 +91,31 @@ def _pack_code() -> Path:
     return archive
 
 
-def _offset_reset(job: str, config: Settings) -> str:
-    """``earliest`` for a job that never committed; afterwards ``none``: a gap must fail loudly, not be skipped."""
+def start_offsets(job: str, config: Settings) -> None:
+    """Give every partition of a job's group an offset: zero where nothing was ever committed.
+
+    The source may then refuse to start where it has none (`auto.offset.reset=none`): a gap fails loudly, and is not
+    skipped. Raises Unavailable, or CdpError if a partition without an offset has lost its beginning already.
+    """
     names = Names(config.topic_prefix)
     wanted = [TopicPartition(topic, p) for topic in source_topics(job, names) for p in range(config.partitions)]
     client = consumer(config.kafka_servers, group=names.group(job), client_id="cdp-submit")
     try:
-        answers = client.committed(wanted, timeout=30)
+        unknown = [answer for answer in client.committed(wanted, timeout=30) if answer.offset < 0]
+        for partition in unknown:
+            low, _ = client.get_watermark_offsets(partition, timeout=10)
+            if low > 0:
+                raise CdpError(
+                    f"{job} has no offset on {partition.topic}/{partition.partition}, and the log begins at {low} there.",
+                    "Records were deleted before they were read; rebuild from the facts.",
+                )
+            partition.offset = 0
+        if unknown:
+            client.commit(offsets=unknown, asynchronous=False)
     except KafkaException as error:
         raise Unavailable(f"Kafka at {config.kafka_servers} does not tell what {job} has committed: {error}.") from error
     finally:
         client.close()
-    return "none" if any(answer.offset >= 0 for answer in answers) else "earliest"
 
 
 def main() -> None:

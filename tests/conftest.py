@@ -17,6 +17,7 @@ import pytest
 from cdp import settings as ports
 from cdp.settings import Settings
 
+START_SECONDS = 400  # for the whole stack, on a machine that has other things to do as well
 REPO = Path(__file__).resolve().parent.parent
 OFFSETS = (
     ports.API, ports.KAFKA, ports.KAFKA_CONTROLLER, ports.REDIS, ports.CLICKHOUSE, ports.FLINK_REST, ports.FLINK_RPC,
@@ -33,6 +34,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return order[folder], item.get_closest_marker("stack") is not None
 
     items.sort(key=rank)
+    first = next((item for item in items if item.get_closest_marker("stack") is not None), None)
+    if first is not None:  # it pays for the start of the stack
+        own = first.get_closest_marker("timeout")
+        seconds = float(own.args[0]) if own is not None and own.args else 120.0
+        first.add_marker(pytest.mark.timeout(seconds + START_SECONDS), append=False)
 
 
 def free_port_base() -> int:
@@ -108,7 +114,7 @@ def make_stack(folder: Path, **settings: Any) -> Stack:
 def running(stack: Stack, *args: str) -> Iterator[Stack]:
     """Start a platform by `cdp up --detach`, and stop it whatever happens."""
     try:
-        stack.cdp("up", "--detach", *args, check=True)
+        stack.cdp("up", "--detach", "--timeout", str(START_SECONDS - 20), *args, timeout=START_SECONDS, check=True)
         yield stack
     finally:
         stack.cdp("down")

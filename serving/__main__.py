@@ -1,0 +1,49 @@
+"""Run the API: ``python -m serving``."""
+
+import logging
+import sys
+
+import uvicorn
+
+from cdp.errors import CdpError
+from cdp.settings import API, settings
+from serving.app import create_app
+from serving.definitions import migrate
+
+BACKLOG = 1024
+GRACE_SECONDS = 15
+
+
+def main() -> int:
+    """Serve until told to stop. Returns the exit code."""
+    config = settings()
+    logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        migrate(config)
+    except CdpError as error:
+        logging.getLogger("serving").error("%s", error)
+        return 1
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(config),
+            host="127.0.0.1",
+            port=config.port(API),
+            loop="uvloop",
+            http="httptools",
+            lifespan="on",
+            access_log=False,  # it would write query strings, which may hold personal data
+            server_header=False,
+            date_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            log_config=None,
+        )
+    )
+    server.run()
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

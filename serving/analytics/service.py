@@ -1,0 +1,78 @@
+"""Run analytics: build the statement, ask ClickHouse, say the answer with its freshness."""
+
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from cdp.clock import DAY, Calendar, date_of, to_iso
+from cdp.errors import Unavailable
+from serving.analytics import funnel, retention
+from serving.analytics.models import Freshness, FunnelRequest, FunnelResult, RetentionRequest, RetentionResult
+from serving.analytics.query import Query, overrides, run
+from serving.analytics.span import Span, instant, window
+from serving.errors import ApiError
+from serving.parts import Parts
+
+DEFAULT_DAYS = 30
+FRESHNESS = Query("SELECT toUnixTimestamp64Micro(max(received_at)), count() FROM events", {})
+
+
+async def answer_funnel(parts: Parts, request: FunnelRequest) -> FunnelResult:
+    """Raises ApiError 422 for an unusable window or time, Unavailable without ClickHouse."""
+    now = parts.clock()
+    span = _span(parts, request, now, now - DEFAULT_DAYS * DAY)
+    query = funnel.build(request, window(request.window), span.start, span.end, overrides(parts.settings.clickhouse_database))
+    rows, freshness = await _ask(parts, query, now)
+    steps = funnel.summarise(request, rows)
+    return FunnelResult(**{"steps": steps, "from": to_iso(span.start), "to": to_iso(span.end), "freshness": freshness})
+
+
+async def answer_retention(parts: Parts, request: RetentionRequest) -> RetentionResult:
+    """Raises ApiError 422 for an unusable time, Unavailable without ClickHouse."""
+    now, zone = parts.clock(), parts.settings.timezone
+    calendar = Calendar(zone)
+    today = date_of(calendar.day(now))
+    oldest = retention.step(_period_start(today, request.unit), request.unit, -request.periods)
+    span = _span(parts, request, now, instant(oldest.isoformat(), "from", zone))
+    query = retention.build(request, span, zone, overrides(parts.settings.clickhouse_database))
+    rows, freshness = await _ask(parts, query, now)
+    cohorts = retention.summarise(request, rows, today)
+    return RetentionResult(
+        **{
+            "unit": request.unit,
+            "timezone": zone,
+            "cohorts": cohorts,
+            "from": to_iso(span.start),
+            "to": to_iso(span.end),
+            "freshness": freshness,
+        }
+    )
+
+
+def _period_start(today: Any, unit: str) -> Any:
+    if unit == "month":
+        return today.replace(day=1)
+    return retention.step(today, "day", -today.weekday()) if unit == "week" else today
+
+
+def _span(parts: Parts, request: FunnelRequest | RetentionRequest, now: int, default_start: int) -> Span:
+    zone = parts.settings.timezone
+    end = instant(request.to, "to", zone) if request.to else now
+    start = instant(request.from_, "from", zone) if request.from_ else min(default_start, end)
+    if start > end:
+        raise ApiError(422, "`from` is after `to`.", field="from")
+    return Span(start, end, now)
+
+
+async def _ask(parts: Parts, query: Query, now: int) -> tuple[list[tuple[Any, ...]], Freshness]:
+    """The rows, and how fresh the facts were just before: an answer is never staler than it says."""
+
+    def ask(client: Client) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        fresh = run(client, FRESHNESS)
+        return run(client, query), fresh
+
+    rows, fresh = await parts.clickhouse(ask)
+    if not fresh:
+        raise Unavailable("ClickHouse gave no answer.", "Try again later; see /readyz.")
+    newest, count = fresh[0]
+    return rows, Freshness(newest_event_received_at=to_iso(newest) if count else None, asked_at=to_iso(now))

@@ -1,0 +1,82 @@
+"""The API's application: every subject brings its router, and this file puts them together."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.types import Receive, Scope, Send
+
+from cdp import __version__
+from cdp.settings import Settings
+from serving import analytics, errors, operations, profiles, rules, tags
+from serving.collect import openapi as collect_openapi
+from serving.collect.endpoint import Collect, Collector
+from serving.collect.router import endpoints
+from serving.count_requests import CountRequests
+from serving.definitions import migrate
+from serving.parts import Parts
+
+DESCRIPTION = """Send events with a write key; read profiles, tags, rules, analytics and operations with a token.
+
+Roles: an **analyst** reads, **ops** run the platform, an **admin** may do everything.
+Every error has a `code` and a `message`."""
+
+
+class Application(FastAPI):
+    """FastAPI, but collecting goes straight to its endpoints: routing and middleware cost as much as the work itself."""
+
+    collect: Mapping[str, Collect] = MappingProxyType({})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on."""
+        endpoint = self.collect.get(scope["path"]) if scope["type"] == "http" else None
+        await (endpoint or super().__call__)(scope, receive, send)
+
+
+def create_app(settings: Settings) -> Application:
+    """The application; its parts are made when it starts and closed when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: Application) -> AsyncIterator[None]:
+        migrate(settings)
+        parts = app.state.parts = Parts.start(settings)
+        app.collect = endpoints(collector(parts))
+        try:
+            yield
+        finally:
+            await parts.stop()
+
+    app = Application(title="StreamCDP", version=__version__, description=DESCRIPTION, lifespan=lifespan)
+    app.state.settings = settings
+    errors.install(app)
+    app.add_middleware(CountRequests)
+    for subject in (profiles, tags, rules, analytics, operations):
+        app.include_router(subject.router)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def collector(parts: Parts) -> Collector:
+    """What collecting needs, out of the process's parts."""
+    return Collector(
+        names=parts.names,
+        publisher=parts.publisher,
+        credentials=parts.credentials,
+        clock=parts.clock,
+        count_rejected=parts.count_rejected,
+        max_event_bytes=parts.settings.max_event_bytes,
+        max_batch_bytes=parts.settings.max_batch_bytes,
+    )
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schema["paths"] = collect_openapi.paths() | schema["paths"]
+        schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["write key"] = {"type": "http", "scheme": "basic", "description": "A write key as user name, no password."}
+        app.openapi_schema = schema
+    return app.openapi_schema

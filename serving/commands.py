@@ -1,0 +1,97 @@
+"""`cdp ledger`, `cdp key` and `cdp token`."""
+
+import json
+from dataclasses import asdict
+
+import typer
+
+JSON = typer.Option(False, "--json", help="Print one JSON object.")
+NAME = typer.Option(..., "--name", help="A name to know it by; minting a name again replaces its secret.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("ledger")(ledger)
+    keys = typer.Typer(help="Write keys: they let sources send events.", no_args_is_help=True)
+    keys.command("create")(create_key)
+    keys.command("list")(list_all)
+    keys.command("revoke")(revoke_key)
+    app.add_typer(keys, name="key")
+    tokens = typer.Typer(help="Tokens: they let people and programs use the API.", no_args_is_help=True)
+    tokens.command("create")(create_token)
+    tokens.command("list")(list_all)
+    tokens.command("revoke")(revoke_token)
+    app.add_typer(tokens, name="token")
+
+
+def ledger(
+    as_json: bool = JSON, wait: float = typer.Option(0.0, "--wait", min=0, help="Wait so many seconds for it to balance.")
+) -> None:
+    """Is every event accounted for? Exit code 0 only if the ledger balances."""
+    from cdp import clickhouse
+    from cdp.settings import settings
+    from serving.operations.ledger import gather, wait_until_balanced
+
+    config = settings()
+    client = clickhouse.connect(config)
+    found = wait_until_balanced(lambda: gather(config, client), wait)
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+    else:
+        typer.echo(f"received       {found.received:>14,}")
+        for name in ("applied", "duplicates", "dead_lettered", "rejected"):
+            typer.echo(f"  {name.replace('_', ' '):<13}{getattr(found, name):>14,}")
+        on_the_way = f"{found.difference:,} events and {found.dead_letters_in_flight:,} dead letters are on their way"
+        typer.echo("balanced" if found.balanced else f"not balanced: {on_the_way}")
+    raise typer.Exit(0 if found.balanced else 1)
+
+
+def create_key(name: str = NAME, as_json: bool = JSON) -> None:
+    """Make a write key, and print it once."""
+    from cdp.settings import settings
+    from serving.definitions import mint_write_key
+
+    secret = mint_write_key(settings(), name)
+    typer.echo(json.dumps({"name": name, "write_key": secret}) if as_json else secret)
+
+
+def create_token(
+    name: str = NAME, role: str = typer.Option("analyst", "--role", help="admin, ops or analyst."), as_json: bool = JSON
+) -> None:
+    """Make a token with a role, and print it once."""
+    from cdp.settings import settings
+    from serving.definitions import mint_token
+
+    secret = mint_token(settings(), name, role)
+    typer.echo(json.dumps({"name": name, "role": role, "token": secret}) if as_json else secret)
+
+
+def list_all(as_json: bool = JSON) -> None:
+    """All write keys and tokens, without their secrets."""
+    from cdp.settings import settings
+    from serving.definitions import list_credentials
+
+    found = list_credentials(settings())
+    if as_json:
+        typer.echo(json.dumps({"credentials": [asdict(one) for one in found]}))
+        return
+    for one in found:
+        typer.echo(f"{one.role:<10} {one.name:<30} {one.created[:19]}{'  disabled' if one.disabled else ''}")
+
+
+def revoke_key(name: str = NAME) -> None:
+    """Disable a write key; it stops working within a second."""
+    from cdp.settings import settings
+    from serving.definitions import revoke
+
+    revoke(settings(), name, write_key=True)
+    typer.echo(f"the write key {name} is disabled")
+
+
+def revoke_token(name: str = NAME) -> None:
+    """Disable a token; it stops working within a second."""
+    from cdp.settings import settings
+    from serving.definitions import revoke
+
+    revoke(settings(), name, write_key=False)
+    typer.echo(f"the token {name} is disabled")

@@ -1,0 +1,95 @@
+"""The one shape of every error that the HTTP interface answers.
+
+``{"code": ..., "message": ..., "remedy"?: ..., "field"?: ...}``: code and message stand at the top, where SDKs look.
+"""
+
+import logging
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from cdp.errors import CdpError, Unavailable
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER = {"Retry-After": "1"}
+CODES = {400: "bad_request", 401: "unauthorised", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 422: "invalid"}
+
+
+class ErrorBody(BaseModel):
+    """What every error answer holds."""
+
+    code: str = Field(description="A stable code.", examples=["not_found"])
+    message: str = Field(description="One sentence: what is wrong.", examples=["There is no person P0000000042."])
+    remedy: str | None = Field(None, description="One sentence: what to do about it.")
+    field: str | None = Field(None, description="The offending field of the request.")
+
+
+class ApiError(CdpError):
+    """An error of the API with its HTTP status."""
+
+    def __init__(self, status: int, message: str, remedy: str = "", *, code: str = "", field: str = "") -> None:
+        super().__init__(message, remedy)
+        self.status = status
+        self.code = code or CODES.get(status, "error")
+        self.field = field
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of an endpoint that may answer these errors, beside those that every endpoint may."""
+    texts = {
+        400: "The request cannot be read.", 401: "The token is missing or unknown.", 403: "The token's role is too low.",
+        404: "There is no such thing.", 422: "A field is missing or wrong.", 503: "A part is away; try again later.",
+    }  # fmt: skip
+    return {status: {"model": ErrorBody, "description": texts[status]} for status in (401, 403, 422, 503, *statuses)}
+
+
+def answer(status: int, code: str, message: str, *, headers: dict[str, str] | None = None, **more: str) -> Response:
+    """An error answer. `more`: ``remedy`` and ``field``, left out if empty."""
+    body = {"code": code, "message": message} | {name: value for name, value in more.items() if value}
+    extra = dict(headers or {}) | (RETRY_AFTER if status == 503 else {})
+    return Response(msgspec.json.encode(body), status, extra, "application/json")
+
+
+def install(app: FastAPI) -> None:
+    """Make the app answer every error in the one shape."""
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(CdpError, _cdp_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _bug)
+
+
+async def _api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - registered for this type only
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    return answer(error.status, error.code, error.message, remedy=error.remedy, field=error.field, headers=headers)
+
+
+async def _cdp_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, CdpError)  # noqa: S101 - registered for this type only
+    if isinstance(error, Unavailable):
+        return answer(503, "unavailable", error.message, remedy=error.remedy)
+    return answer(400, "bad_request", error.message, remedy=error.remedy)
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type only
+    return answer(error.status_code, CODES.get(error.status_code, "error"), str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type only
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    return answer(422, "invalid", f"{first['msg']}.", field=field, remedy="See /docs for what is expected.")
+
+
+async def _bug(_: Request, error: Exception) -> Response:
+    log.error("an unexpected error", exc_info=error)
+    return answer(500, "internal", "Something went wrong on our side; the log tells more.")

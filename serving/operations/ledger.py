@@ -1,0 +1,131 @@
+"""The ledger: everything that was received is applied, a duplicate, a dead letter or rejected; nothing is anywhere else."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+from redis.exceptions import RedisError
+
+from cdp import kafka, redis
+from cdp.errors import Unavailable
+from cdp.settings import Settings
+from cdp.topics import Names
+
+POLL_SECONDS = 0.5
+
+# An event that came twice can be written as applied and as duplicate (a replay): it counts as applied.
+COUNTS = """
+SELECT
+    (SELECT count() FROM events),
+    (SELECT uniqExact(origin_partition, origin_offset) FROM duplicates)
+        - (SELECT uniqExact(origin_partition, origin_offset) FROM events
+           WHERE (origin_partition, origin_offset) IN (SELECT origin_partition, origin_offset FROM duplicates)),
+    (SELECT count() FROM dead_letters),
+    (SELECT uniqExact(source_partition, source_offset) FROM dead_letters WHERE stage = 'collect'),
+    (SELECT uniqExact(origin_partition, origin_offset) FROM dead_letters WHERE stage != 'collect')
+"""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was counted, part by part.
+
+    Attributes:
+        events_written: records ever written to the topic of events.
+        dead_letters_written: records ever written to the topic of dead letters.
+        rejected: requests refused at the door.
+        applied, duplicates: events, by their position on the topic of events.
+        dead_letter_rows: rows of the table, repeats of replays included.
+        dead_at_collect, dead_later: dead letters counted once each.
+    """
+
+    events_written: int
+    dead_letters_written: int
+    rejected: int
+    applied: int
+    duplicates: int
+    dead_letter_rows: int
+    dead_at_collect: int
+    dead_later: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """received = applied + duplicates + dead_lettered + rejected + difference.
+
+    `difference` and `dead_letters_in_flight` are what is still on its way: both are 0 when everything has arrived.
+    A negative difference means that something was counted twice.
+    """
+
+    received: int
+    applied: int
+    duplicates: int
+    dead_lettered: int
+    rejected: int
+    difference: int
+    dead_letters_in_flight: int
+    balanced: bool
+
+
+def balance(counts: Counts) -> Ledger:
+    """The ledger of some counts. Pure."""
+    received = counts.events_written + counts.dead_at_collect + counts.rejected
+    dead = counts.dead_at_collect + counts.dead_later
+    difference = received - counts.applied - counts.duplicates - dead - counts.rejected
+    in_flight = counts.dead_letters_written - counts.dead_letter_rows
+    return Ledger(
+        received=received,
+        applied=counts.applied,
+        duplicates=counts.duplicates,
+        dead_lettered=dead,
+        rejected=counts.rejected,
+        difference=difference,
+        dead_letters_in_flight=in_flight,
+        balanced=difference == 0 and in_flight == 0,
+    )
+
+
+def gather(settings: Settings, client: Client) -> Ledger:
+    """Count everywhere. Facts are counted before what was received, so that what comes meanwhile shows as on its way.
+
+    Raises Unavailable if a part does not answer.
+    """
+    names = Names(settings.topic_prefix)
+    try:
+        row: Any = client.query(COUNTS).result_rows[0]
+    except Exception as error:
+        first_line = (str(error).splitlines() or [""])[0][:200]
+        raise Unavailable(f"ClickHouse cannot count the facts: {first_line}.", "Start everything with `cdp up`.") from error
+    applied, duplicates, rows, at_collect, later = (int(value) for value in row)
+    return balance(
+        Counts(
+            events_written=sum(kafka.end_offsets(settings.kafka_servers, names.events).values()),
+            dead_letters_written=sum(kafka.end_offsets(settings.kafka_servers, names.dead_letters).values()),
+            rejected=_rejected(settings, names),
+            applied=applied,
+            duplicates=duplicates,
+            dead_letter_rows=rows,
+            dead_at_collect=at_collect,
+            dead_later=later,
+        )
+    )
+
+
+def wait_until_balanced(count: Callable[[], Ledger], seconds: float, sleep: Callable[[float], None] = time.sleep) -> Ledger:
+    """Count again until it balances, at most some seconds. Returns the last count."""
+    deadline = time.monotonic() + seconds
+    while not (ledger := count()).balanced and time.monotonic() < deadline:
+        sleep(POLL_SECONDS)
+    return ledger
+
+
+def _rejected(settings: Settings, names: Names) -> int:
+    client = redis.connect(settings.redis_url)
+    try:
+        return sum(int(value) for value in client.hvals(names.rejected_key))
+    except RedisError as error:
+        raise Unavailable("Redis does not answer.", "Start it with `cdp up`, or set CDP_REDIS.") from error
+    finally:
+        client.close()

@@ -1,0 +1,102 @@
+"""The connections of the API process, made at its start and closed at its end."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from clickhouse_connect.driver.client import Client
+from fastapi import Request
+
+from cdp import clickhouse, kafka, redis
+from cdp.clock import Clock, wall_clock
+from cdp.errors import CdpError, Unavailable
+from cdp.settings import Settings
+from cdp.topics import Names
+from serving.collect.publish import KafkaPublisher
+from serving.definitions.cache import Credentials
+from serving.definitions.credentials import find
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+COUNT_SECONDS = 0.5
+MAX_QUERIES = 8  # threads of their own: slow queries must not keep collect from looking up its write keys
+MAX_CHECKS = 4
+PRODUCE_MS = 10_000  # SDKs wait 15 s for an answer: the 503 must come before they give up
+
+
+@dataclass
+class Parts:
+    """What services need: settings, names, clock, credentials and clients."""
+
+    settings: Settings
+    names: Names
+    clock: Clock
+    credentials: Credentials
+    redis: Any
+    publisher: KafkaPublisher
+    _threads: threading.local = field(default_factory=threading.local)
+    _queries: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_QUERIES, "clickhouse"))
+    _checks: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_CHECKS, "check"))
+
+    @classmethod
+    def start(cls, settings: Settings, clock: Clock = wall_clock) -> "Parts":
+        """Make the clients; call inside the running loop. Kafka, Redis and ClickHouse may still be away."""
+        producer = kafka.producer(settings.kafka_servers, client_id="cdp-collect", delivery_timeout_ms=PRODUCE_MS)
+        return cls(
+            settings=settings,
+            names=Names(settings.topic_prefix),
+            clock=clock,
+            credentials=Credentials(settings),
+            redis=redis.connect_async(settings.redis_url),
+            publisher=KafkaPublisher(producer, asyncio.get_running_loop()),
+        )
+
+    async def stop(self) -> None:
+        """Wait for what the broker has not acknowledged, then close."""
+        await asyncio.to_thread(self.publisher.close)
+        await self.redis.aclose()
+        self._queries.shutdown(wait=False, cancel_futures=True)
+        self._checks.shutdown(wait=False, cancel_futures=True)
+
+    async def clickhouse(self, use: Callable[[Client], T]) -> T:
+        """Run a function with this thread's ClickHouse client, in a thread. Raises Unavailable if nobody answers."""
+        return await asyncio.get_running_loop().run_in_executor(self._queries, self._with_client, use)
+
+    async def check(self, ask: Callable[[], T]) -> T:
+        """Run a blocking question to a part in a thread kept for that."""
+        return await asyncio.get_running_loop().run_in_executor(self._checks, ask)
+
+    def reach_definitions(self) -> None:
+        """Read something from the definitions. Raises if they do not answer."""
+        find(self.settings, "")
+
+    def _with_client(self, use: Callable[[Client], T]) -> T:
+        client = getattr(self._threads, "client", None)
+        if client is None:
+            client = self._threads.client = clickhouse.connect(self.settings)
+        try:
+            return use(client)
+        except CdpError:
+            raise
+        except Exception as error:
+            self._threads.client = None
+            first_line = (str(error).splitlines() or [""])[0][:300]
+            log.warning("a ClickHouse query failed: %s", first_line)
+            raise Unavailable(f"ClickHouse did not answer the query: {first_line}.", "Try again later; see /readyz.") from error
+
+    async def count_rejected(self, reason: str) -> None:
+        """Add one to the ledger's count of rejected requests. Never raises: the sender gets an answer in any case."""
+        try:
+            await asyncio.wait_for(self.redis.hincrby(self.names.rejected_key, reason, 1), COUNT_SECONDS)
+        except Exception as error:  # whatever is wrong with Redis, the refusal must reach the sender
+            log.error("a rejected request (%s) could not be counted in Redis: %s", reason, error)
+
+
+def parts_of(request: Request) -> Parts:
+    """The process's parts, as a FastAPI dependency."""
+    return cast(Parts, request.app.state.parts)

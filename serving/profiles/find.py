@@ -1,0 +1,76 @@
+"""Find a person's profile in Redis, by OneID or by identifier."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from redis.exceptions import RedisError
+
+from cdp.errors import Unavailable
+from cdp.people import MAX_PERSON, person_number
+from cdp.profile import Profile, unpack
+from cdp.topics import Names
+from rules.identity import normalise
+from serving.errors import ApiError
+
+MAX_HOPS = 32  # merges lead to the survivor directly, or nearly so
+
+
+@dataclass(frozen=True)
+class Found:
+    """A profile, and the person whose number led to it."""
+
+    profile: Profile
+    asked: int
+
+
+async def by_one_id(redis: Any, names: Names, one_id: str) -> Found:
+    """The profile that a OneID leads to today. Raises ApiError 404 or 422."""
+    try:
+        person = person_number(one_id)
+    except ValueError as error:
+        raise ApiError(422, f"{error}.", field="one_id") from error
+    return await _follow(redis, names, person, f"There is no person {one_id}.")
+
+
+async def by_identifier(redis: Any, names: Names, identifier: str) -> Found:
+    """The profile of ``type:value``, e.g. ``phone:13800000000``. Raises ApiError 404 or 422."""
+    type_, colon, value = identifier.partition(":")
+    if not (type_ and colon and value):
+        raise ApiError(422, "The identifier is not of the form type:value.", "For example id=phone:13800000000.", field="id")
+    if value.startswith(" "):
+        value = "+" + value[1:]  # an unescaped plus in a query string arrives as a space
+    normal = normalise(type_, value)
+    if normal is None:
+        raise ApiError(404, "This value identifies nobody: it is empty, too long or blocked by the identity rules.", field="id")
+    try:
+        number = await redis.get(names.identifier_key(type_, normal))
+    except RedisError as error:
+        raise _away() from error
+    if number is None:
+        raise ApiError(404, "Nobody is known by this identifier.", "Events take about a second to arrive here.", field="id")
+    return await _follow(redis, names, int(number), "Nobody is known by this identifier yet.")
+
+
+async def _follow(redis: Any, names: Names, asked: int, missing: str) -> Found:
+    person = asked
+    try:
+        for _ in range(MAX_HOPS):
+            value = await redis.get(names.profile_key(person)) if person <= MAX_PERSON else None
+            if value is None:
+                break
+            profile, _version = unpack(value)
+            if not profile.into:
+                return Found(profile, asked)
+            person = profile.into
+    except RedisError as error:
+        raise _away() from error
+    except msgspec.DecodeError as error:
+        raise Unavailable(
+            "This profile was written by another version of the platform.", "Upgrade, or run `cdp up` again."
+        ) from error
+    raise ApiError(404, missing, "Events take about a second to arrive here.")
+
+
+def _away() -> Unavailable:
+    return Unavailable("Redis does not answer.", "Try again later; see /readyz.")

@@ -1,0 +1,69 @@
+"""From the stored profile to what the API says. Pure."""
+
+from typing import Any
+
+import msgspec
+
+from cdp.clock import Calendar, to_iso
+from cdp.people import one_id
+from cdp.profile import MONEY, Profile, Tag
+from rules.evaluate import Context
+from rules.load import load_rules
+from serving.profiles.find import Found
+from serving.profiles.models import AttributeView, EventView, IdentifierView, OrdersView, ProfileView, TagValue, TagView
+
+
+def view(found: Found, calendar: Calendar, recent: list[tuple[Any, ...]] | None, note: str | None) -> ProfileView:
+    """Say a profile. `recent`: rows of `recent.COLUMNS`, newest first."""
+    profile = found.profile
+    one = one_id(profile.person)
+    return ProfileView(
+        one_id=one,
+        asked=one_id(found.asked) if found.asked != profile.person else None,
+        merged_from=[one_id(person) for person in sorted(profile.merged)],
+        first_seen=_iso(profile.first_seen),
+        last_seen=_iso(profile.last_seen),
+        events=profile.events,
+        identifiers=[_identifier(key, seen) for key, seen in sorted(profile.identifiers.items())],
+        attributes={name: AttributeView(value=a.value, since=to_iso(a.time)) for name, a in sorted(profile.attributes.items())},
+        tags={name: TagView(value=_value(name, tag), since=to_iso(tag.since)) for name, tag in sorted(profile.tags.items())},
+        orders=_orders(profile, calendar),
+        recent_events=None if recent is None else [_event(row) for row in recent],
+        note=note,
+        as_of=_iso(profile.as_of),
+    )
+
+
+def _iso(micros: int) -> str | None:
+    return to_iso(micros) if micros else None
+
+
+def _identifier(key: str, seen: int) -> IdentifierView:
+    type_, _, value = key.partition(":")
+    return IdentifierView(type=type_, value=value, first_seen=to_iso(seen))
+
+
+def _value(name: str, tag: Tag) -> TagValue:
+    """A tag's value; times are kept as microseconds and said as ISO 8601."""
+    is_time = name in {rule.name for rule in load_rules().tags if rule.type == "time"}
+    return to_iso(tag.value) if is_time and isinstance(tag.value, int) else tag.value
+
+
+def _orders(profile: Profile, calendar: Calendar) -> OrdersView:
+    context = Context(profile, profile.as_of, calendar, (None,))
+    figures = context.orders(None)
+    first, last = context.order_time(last=False), context.order_time(last=True)
+    return OrdersView(
+        count=figures.count, net_amount=figures.amount / MONEY, first=_iso(first or 0), last=_iso(last or 0)
+    )  # fmt: skip
+
+
+def _event(row: tuple[Any, ...]) -> EventView:
+    time, kind, event, channel, store, message_id, properties = row
+    try:
+        content = msgspec.json.decode(properties)
+    except (msgspec.DecodeError, UnicodeError):
+        content = properties
+    return EventView(
+        time=to_iso(time), kind=kind, event=event, channel=channel, store=store, message_id=message_id, properties=content
+    )

@@ -1,0 +1,5 @@
+"""What tags there are."""
+
+from serving.tags.router import router
+
+__all__ = ["router"]

@@ -1,0 +1,68 @@
+"""Whatever comes, mapping answers with an event or with InvalidEvent, and what it lets pass can be read by everyone."""
+
+import contextlib
+import json
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdp.errors import InvalidEvent
+from cdp.events import decode_event
+from serving.collect.body import RefusedError, parse, unpack
+from serving.collect.segment import Envelope, to_event
+
+NOW = 1_795_380_000_000_000
+ENVELOPE = Envelope("shop", NOW, 100_000)
+FIELDS = [
+    "type", "event", "name", "messageId", "userId", "anonymousId", "previousId", "timestamp", "originalTimestamp", "sentAt",
+    "properties", "traits", "context",
+]  # fmt: skip
+
+text = st.text(st.characters(exclude_categories=[]), max_size=20)  # surrogates and NUL included
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | text
+nested = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4), max_leaves=12
+)
+stamps = st.sampled_from(
+    ["2026-11-22T20:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z", "2026-W01", "", 1e308, -1, 10**30]
+)
+likely = st.fixed_dictionaries(
+    {"type": st.sampled_from(["track", "identify", "page", "alias", "group"])},
+    optional={
+        "event": text | st.sampled_from(["Order Completed"]), "userId": scalars, "anonymousId": scalars, "previousId": scalars,
+        "timestamp": stamps, "originalTimestamp": stamps, "sentAt": stamps, "messageId": scalars,
+        "properties": st.dictionaries(st.sampled_from(["order_id", "store_id", "channel", "x"]), nested, max_size=3),
+        "traits": st.dictionaries(st.sampled_from(["email", "phone", "x"]), nested, max_size=3),
+        "context": st.dictionaries(st.sampled_from(["traits", "externalIds", "library", "channel", "store"]), nested, max_size=3),
+    },
+)  # fmt: skip
+messages = st.dictionaries(st.sampled_from(FIELDS), nested, max_size=8) | likely | nested
+
+
+@given(messages, st.sampled_from(["", "track", "identify", "page"]), nested)
+def test_mapping_raises_only_invalid_event(message: object, kind: str, context: object) -> None:
+    outer = ENVELOPE._replace(kind=kind, context=msgspec.Raw(json.dumps(context).encode()), skew=10**15)
+    try:
+        event, key, value = to_event(json.dumps(message).encode(), outer)
+    except InvalidEvent as error:
+        assert error.reason
+        assert error.message
+        return
+    again = decode_event(value)
+    assert again == event
+    assert again.ids
+    assert key.encode()
+    assert 946_684_800_000_000 <= again.time <= NOW + 86_400_000_000
+    for part in (again.properties, again.traits, again.context):
+        assert isinstance(msgspec.json.decode(part), dict)
+
+
+@given(
+    st.binary(max_size=200) | messages.map(lambda m: json.dumps(m).encode()), st.booleans(), st.sampled_from(["", "gzip", "br"])
+)
+def test_bodies_are_parsed_or_refused(body: bytes, is_batch: bool, encoding: str) -> None:
+    with contextlib.suppress(RefusedError):
+        for raw in parse(unpack(body, encoding, 1000), is_batch=is_batch).messages:
+            with contextlib.suppress(InvalidEvent):
+                to_event(raw, ENVELOPE)
