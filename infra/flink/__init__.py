@@ -1,0 +1,1 @@
+"""The embedded Flink cluster: its configuration, its jars, and its REST interface."""

@@ -1,0 +1,214 @@
+"""The commands that put load on the platform: replay, simulate, demo, bench."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cdp.settings import WEBHOOK_DEMO, Settings, settings
+
+if TYPE_CHECKING:
+    from loadtest.receive import Receiver
+
+replay_app = typer.Typer(help="Replay a real data set through the collector.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure throughput and latency.", no_args_is_help=True)
+
+JSON = typer.Option(False, "--json", help="Print one JSON object, for machines.")
+SEED = typer.Option(1, help="Everything random follows from it.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this package."""
+    app.add_typer(replay_app, name="replay")
+    app.command()(simulate)
+    app.command()(demo)
+    app.add_typer(bench_app, name="bench")
+
+
+@replay_app.callback()
+def _replay() -> None:
+    """Replay a real data set through the collector."""
+
+
+@replay_app.command("online-retail")
+def replay_online_retail(
+    file: Path = typer.Argument(help="UCI Online Retail as csv or csv.gz."),
+    write_key: str = typer.Option("", help="Write key; default: CDP_WRITE_KEY, or one made for this command."),
+    rate: float = typer.Option(0.0, min=0, help="Events per second; 0: as fast as possible."),
+    batch_size: int = typer.Option(200, min=1, max=2500, help="Messages in a request."),
+    limit_lines: int = typer.Option(0, min=0, help="Send only the invoices that end within the first N lines; 0: all."),
+    as_json: bool = JSON,
+) -> None:
+    """Send a year of a British gift shop: customers, orders, returns. Sending it again changes nothing."""
+    from loadtest.replay import Way, replay_online_retail
+    from loadtest.send import Limits
+    from loadtest.stack import write_key_for
+
+    config = settings()
+    url, key = write_key_for(config, "replay", write_key)
+    way = Way(url, key, Limits(batch_size, config.max_batch_bytes, config.max_event_bytes), rate)
+    done = replay_online_retail(file, way, limit_lines=limit_lines)
+    tally = done.tally
+    text = (
+        f"{tally.sent:,} events sent, {tally.acked:,} acknowledged, {tally.dead_lettered:,} dead letters, "
+        f"{tally.retries:,} requests repeated, in {done.seconds:.1f} s."
+    )
+    _finish(done.as_json(), text, as_json=as_json, failure=done.failure)
+
+
+def simulate(
+    seed: int = SEED,
+    seconds: float = typer.Option(60.0, min=1, max=86_400, help="How long the shop is open."),
+    visits: int = typer.Option(0, min=0, help="How many visits; 0: as many as the rate asks for."),
+    rate: float = typer.Option(40.0, min=0.1, help="Events per second, about."),
+    run: str = typer.Option("", help="Name that identifiers begin with; default: made from the time."),
+    write_key: str = typer.Option("", help="Write key; default: CDP_WRITE_KEY, or one made for this command."),
+    as_json: bool = JSON,
+) -> None:
+    """Play a shop live: visits on several devices, logins, carts, orders, refunds, sign-ups. Says what must come out."""
+    from dataclasses import asdict
+
+    from cdp.clock import to_datetime, wall_clock
+    from loadtest.plan import EVENTS_PER_VISIT, plan
+    from loadtest.send import Limits, Sender
+    from loadtest.simulate import BATCH, play
+    from loadtest.stack import write_key_for
+
+    config = settings()
+    url, key = write_key_for(config, "simulate", write_key)
+    start = wall_clock()
+    count = visits or max(1, int(rate * seconds / EVENTS_PER_VISIT))
+    story = plan(
+        seed, run or f"shop-{to_datetime(start):%Y%m%d-%H%M%S}", start, seconds=seconds, visits=count, zone=config.timezone
+    )  # fmt: skip
+    limits = Limits(BATCH, config.max_batch_bytes, config.max_event_bytes)
+    done = play(story, Sender(url, key, connections=2), limits)
+    expected = asdict(story.expected) | {"revenue": str(story.expected.revenue)}
+    del expected["tags"]
+    answer = {
+        "run": story.run,
+        "seed": seed,
+        "tally": asdict(done.tally),
+        "seconds": round(done.seconds, 3),
+        "expected": expected,
+    }
+    text = (
+        f"Run {story.run}: {done.tally.sent:,} messages sent, {done.tally.acked:,} acknowledged in {done.seconds:.1f} s.\n"
+        f"They must come out as {expected['applied']:,} events of {expected['people']:,} people, {expected['orders']:,} orders, "
+        f"{expected['duplicates']:,} repeats, {expected['dead_lettered']:,} dead letters; actions: "
+        + ", ".join(f"{rule} {count:,}" for rule, count in story.expected.actions.items())
+        + "."
+    )
+    _finish(answer, text, as_json=as_json, failure=done.failure)
+
+
+def demo(
+    seconds: float = typer.Option(60.0, min=5, max=1200, envvar="DEMO_SECONDS", help="How long the shop is open."),
+    rate: float = typer.Option(40.0, min=1, max=500, envvar="DEMO_RATE", help="Events per second, about."),
+    seed: int = typer.Option(1, envvar="DEMO_SEED", help="Everything random follows from it."),
+    leave: bool = typer.Option(False, "--exit", envvar="DEMO_EXIT", help="Stop everything after the report."),
+) -> None:
+    """Start the platform in a folder of its own, play a shop for a minute, and show what came out."""
+    from loadtest.demo import Options, run_demo
+
+    config = settings()
+    own = config.model_copy(update={"data_dir": config.data_dir / "demo"})
+    raise typer.Exit(run_demo(own, Options(seconds, rate, seed, leave)))
+
+
+EVENTS = typer.Option(500_000, min=100, help="Events in the backlog.")
+RATE = typer.Option(1000, min=10, help="Events per second through the collector.")
+SECONDS = typer.Option(30.0, min=1, help="How long, after a few seconds of warming up.")
+PROBES = typer.Option(20.0, min=1, max=200, help="Timed people per second.")
+
+
+@bench_app.command("pipeline")
+def bench_pipeline(events: int = EVENTS, seed: int = SEED, as_json: bool = JSON) -> None:
+    """Time a backlog from the collector's topic to profiles and ClickHouse; on the running platform, or on one of its own."""
+    with _platform() as (target, _):
+        result = _pipeline(target, events, seed)
+    _finish(result, _pipeline_text(result), as_json=as_json)
+
+
+@bench_app.command("latency")
+def bench_latency(
+    rate: int = RATE, seconds: float = SECONDS, probes: float = PROBES, seed: int = SEED, as_json: bool = JSON
+) -> None:
+    """Time from a request to the readable profile and to the webhook; on the running platform, or on one of its own.
+
+    A running platform must have been started with CDP_WEBHOOK_URL=http://127.0.0.1:<CDP_PORT_BASE + 90>/webhook.
+    """
+    with _platform() as (target, receiver):
+        result = _latency(target, receiver, rate, seconds, probes, seed)
+    _finish(result, _latency_text(result), as_json=as_json)
+
+
+@bench_app.command("all")
+def bench_all(events: int = EVENTS, rate: int = RATE, seconds: float = SECONDS, seed: int = SEED, as_json: bool = JSON) -> None:
+    """Both benches, one after the other, on one platform."""
+    with _platform() as (target, receiver):
+        pipeline = _pipeline(target, events, seed)
+        latency = _latency(target, receiver, rate, seconds, 20.0, seed)
+    text = f"{_pipeline_text(pipeline)}\n\n{_latency_text(latency)}"
+    _finish({"pipeline": pipeline, "latency": latency}, text, as_json=as_json)
+
+
+@contextmanager
+def _platform() -> "Iterator[tuple[Settings, Receiver]]":
+    """The platform to measure, and the receiver of its webhooks."""
+    from loadtest.receive import Receiver
+    from loadtest.stack import running_or_own
+
+    config = settings()
+    with Receiver(config.port(WEBHOOK_DEMO)) as receiver, running_or_own(config, "bench") as target:
+        typer.echo(f"Measuring the platform in {target.data_dir}.", err=True)
+        yield target, receiver
+
+
+def _pipeline(target: Settings, events: int, seed: int) -> dict[str, Any]:
+    from loadtest.bench_pipeline import Size, bench_pipeline
+    from loadtest.stack import access_to
+
+    return bench_pipeline(target, access_to(target, "bench"), Size(events, seed, _run_name()), quiet=False)
+
+
+def _latency(target: Settings, receiver: "Receiver", rate: int, seconds: float, probes: float, seed: int) -> dict[str, Any]:
+    from loadtest.bench_latency import Load, bench_latency
+    from loadtest.stack import access_to
+
+    return bench_latency(target, access_to(target, "bench"), Load(rate, seconds, probes, seed, _run_name()), receiver)
+
+
+def _pipeline_text(result: dict[str, Any]) -> str:
+    head = f"{result['events_per_second']:,} events/s: {result['events']:,} events in {result['seconds']} s."
+    return _lines(head, result["cpu_us_per_event"])
+
+
+def _latency_text(result: dict[str, Any]) -> str:
+    head = "\n".join(
+        f"{name}: p50 {figures['p50']} ms, p99 {figures['p99']} ms, {figures['samples']} measured, {figures['missed']} missed"
+        for name, figures in (("profile readable", result["profile_ms"]), ("webhook arrived", result["webhook_ms"]))
+    )
+    return _lines(head, result["cpu_us_per_event"])
+
+
+def _run_name() -> str:
+    from cdp.clock import to_datetime, wall_clock
+
+    return f"bench-{to_datetime(wall_clock()):%Y%m%d-%H%M%S}"
+
+
+def _lines(head: str, cpu: dict[str, float]) -> str:
+    return "\n".join([head, "CPU per event:", *(f"  {name:<24} {figure:8.1f} us" for name, figure in cpu.items())])
+
+
+def _finish(answer: dict[str, Any], text: str, *, as_json: bool, failure: str = "") -> None:
+    """Print the result; a failure is a sentence on stderr and exit code 1."""
+    typer.echo(json.dumps(answer) if as_json else text)
+    if failure:
+        typer.echo(f"cdp: {failure}", err=True)
+        sys.exit(1)
