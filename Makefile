@@ -28,7 +28,7 @@ $(BIN)/python:
 $(STAMP): $(BIN)/python pyproject.toml $(LOCK)
 	@echo "Installing $(LOCK)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(LOCK)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
 jars: $(STAMP)

@@ -16,6 +16,14 @@ ORDER_REFUNDED = "Order Refunded"
 ORDER_CANCELLED = "Order Cancelled"
 ORDER_EVENTS = frozenset({ORDER_COMPLETED, ORDER_REFUNDED, ORDER_CANCELLED})
 
+NAMED_KINDS = frozenset({"track", "order"})  # their `event` says what was done
+UNNAMED_KINDS = {"page": "Page Viewed", "screen": "Screen Viewed"}  # theirs is a title; rules know them by these names
+
+
+def is_order(kind: str, event: str) -> bool:
+    """Whether an event is an order event: a page may be titled "Order Completed" without being one."""
+    return event in ORDER_EVENTS and kind in NAMED_KINDS
+
 EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 

@@ -1,6 +1,6 @@
 """Orders as they stand in an event's properties (Segment's e-commerce names), read once and the same everywhere.
 
-RESOLVE refuses what cannot be read, PROFILE counts it, FACTS writes it down.
+PROFILE counts it, or refuses what cannot be read; FACTS writes it down.
 """
 
 import math

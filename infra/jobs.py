@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from types import FrameType
 
@@ -42,21 +41,22 @@ def submit_missing(config: Settings, report: Report) -> int:
     missing = [job for job in JOBS if job not in found]
     if missing:
         report(f"submitting {', '.join(missing)}")
-        with ThreadPoolExecutor(len(missing)) as pool:  # each waits long for its JVM and its planner
-            list(pool.map(lambda job: submit(config, job), missing))
+        submit(config, missing)
         report(f"submitted {', '.join(missing)}")
     return len(missing)
 
 
-def submit(config: Settings, job: str) -> None:
-    """Submit one job in a process of its own: PyFlink starts a JVM, and keeps what it once configured."""
+def submit(config: Settings, jobs: list[str]) -> None:
+    """Submit jobs in one process of their own: PyFlink starts a JVM, which costs more than all else."""
     environment = {**os.environ, **flink_client(Folder(config.data_dir))}
+    named = ", ".join(jobs)
     try:
-        done = subprocess.run([sys.executable, "-m", "streams.submit", job], env=environment, timeout=SUBMIT_SECONDS, check=False)
+        command = [sys.executable, "-m", "streams.submit", *jobs]
+        done = subprocess.run(command, env=environment, timeout=SUBMIT_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise CdpError(f"Job {job} was not submitted within {SUBMIT_SECONDS:.0f} s.", "Look at the JobManager's log.") from error
+        raise CdpError(f"Not submitted within {SUBMIT_SECONDS:.0f} s: {named}.", "Look at the JobManager's log.") from error
     if done.returncode != 0:
-        raise CdpError(f"Job {job} could not be submitted.", "The lines above say why.")
+        raise CdpError(f"Could not be submitted: {named}.", "The lines above say why.")
 
 
 def stop(config: Settings, seconds: float = 20.0) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cdp.errors import CdpError
 from rules import evaluate
 from rules.evaluate import Context
 from rules.model import RuleBook, TagRule, TriggerRule
@@ -131,7 +132,9 @@ def _touches(expression: Expression, tags: dict[str, frozenset[str]]) -> frozens
 
 
 def _wakers(nodes: list[Expression]) -> list[Waker]:
+    """Raises CdpError for a use of minutes_since that nobody would be woken for."""
     found = []
+    calls = sum(isinstance(node, Call) and node.name == "minutes_since" for node in nodes)
     for node in nodes:
         match node:
             case Binary(_, Call("minutes_since", (Metric(function="last") as metric,)), Constant(minutes)):
@@ -139,6 +142,11 @@ def _wakers(nodes: list[Expression]) -> list[Waker]:
                     found.append(Waker("orders" if metric.source == "orders" else metric.key, minutes))
             case _:
                 pass
+    if len(found) != calls:
+        raise CdpError(
+            "minutes_since is there as minutes_since(last(...)) compared with a number on its right.",
+            "Nobody could say otherwise when time alone makes it true.",
+        )
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import yaml
 
 from cdp.errors import CdpError
+from cdp.events import ORDER_EVENTS
 from rules.model import IdentifierType, Occasion, RuleBook, State, TagRule, TriggerRule
 from rules.normalisers import NORMALISERS
 from rules.parse import parse
@@ -158,13 +159,19 @@ def _trigger(entry: _Entry) -> TriggerRule:
     for channel in channels:
         if channel not in CHANNELS:
             raise entry.fail("channels", f"knows {', '.join(CHANNELS)}, not {channel}")
+    on = entry.texts("event")
+    occasion = entry.choose("occasion", get_args(Occasion))
+    if occasion == "message" and "time" in on:
+        raise entry.fail("occasion", "'message' needs an event: time has no message")
+    if occasion == "order" and not ORDER_EVENTS.issuperset(on):
+        raise entry.fail("occasion", f"'order' goes with {', '.join(sorted(ORDER_EVENTS))}")
     rule = TriggerRule(
         name=entry.take("name", str),
         title=entry.take("title", str),
-        on=entry.texts("event"),
+        on=on,
         when=when,
         condition=entry.expression("when", when) if when else None,
-        occasion=entry.choose("occasion", get_args(Occasion)),
+        occasion=occasion,
         channels=channels,
         content=tuple((str(k), str(v)) for k, v in content.items()),
         max_age_days=entry.take("max_age_days", int, 1),

@@ -25,7 +25,17 @@ _TOKEN = re.compile(
 _COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
 _METRICS = get_args(Function)
 _CALLS = {"minutes_since": 1, "days_since": 1, "is_anniversary": 1, "month_of": 1, "concat": None, "coalesce": None}
-_ORDER_FIELDS = ("amount", "quantity", "time", "category")
+_ORDER_FIELDS = {
+    "count": ("",),
+    "sum": ("amount", "quantity"),
+    "avg": ("amount",),
+    "min": ("amount",),
+    "max": ("amount",),
+    "first": ("time",),
+    "last": ("time",),
+    "top": ("category",),
+    "distinct": ("category",),
+}
 _CONSTANTS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
 MAX_WINDOW_DAYS = 730
 
@@ -216,16 +226,19 @@ class _Parser:
 
     def _check(self, metric: Metric) -> None:
         position = self.tokens[self.at - 1][2]
-        if metric.source == "orders" and metric.field and metric.field not in _ORDER_FIELDS:
-            self._fail(position, f"orders have {', '.join(_ORDER_FIELDS)}, not {metric.field}")
-        if metric.source == "orders" and metric.where:
-            self._fail(position, "orders take no where")
-        if metric.source != "orders" and metric.function in ("avg", "min", "max", "top", "distinct"):
+        if metric.source == "orders":
+            fields = _ORDER_FIELDS.get(metric.function, ())
+            if metric.field not in fields:
+                known = " or ".join(f"{metric.function}(orders{'.' if field else ''}{field})" for field in fields)
+                self._fail(position, f"of orders there is {known}" if known else f"{metric.function} is there for events only")
+            if metric.where:
+                self._fail(position, "orders take no where")
+        elif metric.function in ("avg", "min", "max", "top", "distinct"):
             self._fail(position, f"{metric.function} is there for orders only")
         if metric.function in ("first", "last") and metric.days is not None:
             self._fail(position, f"{metric.function} looks at all time and takes no window")
-        if metric.function in ("first", "last") and metric.source == "orders" and metric.field != "time":
-            self._fail(position, f"{metric.function} of orders needs .time")
+        if metric.function == "days" and metric.days is None:
+            self._fail(position, "days needs a window, such as last 30 days")
         if metric.field and metric.function in ("count", "days"):
             self._fail(position, f"{metric.function} takes no field")
         if not metric.field and metric.function not in ("count", "days"):

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from cdp.clock import wall_clock
-from cdp.events import EMPTY_OBJECT, ORDER_EVENTS, Action, DeadLetter, Delivery, Identifier, Merge, Source, TagChange
+from cdp.events import EMPTY_OBJECT, Action, DeadLetter, Delivery, Identifier, Merge, Source, TagChange, is_order
 from cdp.orders import Line, OrderEvent, parse_order
 from sinks.tables import TABLES
 
@@ -76,7 +76,7 @@ def add_fact(rows: Rows, value: bytes, partition: int, offset: int) -> None:
     if fact.outcome:
         rows["duplicates"].append((fact.time, fact.message_id, fact.one_id, fact.person, *fact.origin, *position, 0))
         return
-    order = parse_order(fact.event, fact.properties) if fact.event in ORDER_EVENTS else None
+    order = parse_order(fact.event, fact.properties) if is_order(fact.kind, fact.event) else None
     context = _context(fact.context)
     campaign = context.campaign or _NO_CAMPAIGN
     ids = {identifier.type: identifier.value for identifier in fact.ids}

@@ -73,8 +73,10 @@ local function link(keys, args)
       person = tostring(redis.call('INCR', prefix .. ':people'))
     end
     for _, id in ipairs(unknown) do
-      redis.call('SET', prefix .. ':id:' .. id, person)
-      redis.call('HSET', prefix .. ':person:' .. person, id, event.o)
+      if not conflicts(redis.call('HKEYS', prefix .. ':person:' .. person), input.exclusive, {id}) then
+        redis.call('SET', prefix .. ':id:' .. id, person)
+        redis.call('HSET', prefix .. ':person:' .. person, id, event.o)
+      end
     end
     answers[index] = table.concat({person, unpack(merges)}, ',')
   end

@@ -8,7 +8,7 @@ import xxhash
 
 from cdp.clock import DAY, Calendar
 from cdp.errors import InvalidEvent
-from cdp.events import ORDER_EVENTS
+from cdp.events import is_order
 from cdp.orders import OrderEvent, parse_order
 from cdp.profile import FULL_REFUND, MONEY, Attribute, Moment, Order, Placed, Profile
 from rules.compile_python import CompiledRules
@@ -63,8 +63,8 @@ class Measure:
     def read(self, event: Resolved) -> "Reading":
         """Decode what the event will change. Raises InvalidEvent or msgspec.DecodeError; nothing is changed yet."""
         traits = {} if bytes(event.traits) in _NO_OBJECT else _object(event.traits, "traits")
-        order = parse_order(event.event, event.properties) if event.event in ORDER_EVENTS else None
-        properties = _object(event.properties, "properties") if event.event in self._reads_properties else {}
+        order = parse_order(event.event, event.properties) if is_order(event.kind, event.event) else None
+        properties = _object(event.properties, "properties") if event.name in self._reads_properties else {}
         return Reading({name: _storable(value) for name, value in traits.items()}, order, properties)
 
     def apply(self, profile: Profile, event: Resolved, reading: "Reading", digest: int, today: int) -> frozenset[str]:
@@ -75,7 +75,7 @@ class Measure:
         Args:
             today: day number of the profile's clock; buckets that no window reaches from there are not opened.
         """
-        touched = {"any", event.event}
+        touched = {"any", event.name}
         profile.events += 1
         if profile.first_seen == 0 or event.time < profile.first_seen:
             profile.first_seen = event.time
@@ -100,7 +100,7 @@ class Measure:
         self, profile: Profile, event: Resolved, properties: dict[str, Any], digest: int, today: int, touched: set[str]
     ) -> None:
         day = self._calendar.day(event.time)
-        for metric in self._by_event.get(event.event, self._any):
+        for metric in self._by_event.get(event.name, self._any):
             if metric.where and any(properties.get(name) != value for name, value in metric.where):
                 continue
             if metric.is_moment:

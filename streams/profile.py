@@ -153,14 +153,14 @@ class ProfileStep:
         before = self._calendar.day(profile.as_of) if profile.as_of else -1
         profile.as_of = max(profile.as_of, min(record.time, record.received_at))
         context = self._context(profile)
-        new_day = context.today != before
+        anew = context.today != before or 0 < profile.due <= profile.as_of  # time has passed as well
         touched = self._measure.apply(profile, record, reading, int.from_bytes(mark), context.today)
         add_mark(profile, mark, record.received_at)
-        if new_day:
+        if anew:
             self._measure.prune(profile, context.today)
-        self._retag(profile, context, EVERYTHING if new_day else touched, record.message_id, position)
+        self._retag(profile, context, EVERYTHING if anew else touched, record.message_id, position)
         self._fire(profile, context, record, reading, touched, position)
-        if new_day or not touched.isdisjoint(self._schedule.touches):
+        if anew or not touched.isdisjoint(self._schedule.touches):
             profile.due = self._schedule.next_due(profile)
 
     def _repeat(self, profile: Profile, record: Resolved, value: bytes, position: Position) -> None:
@@ -262,7 +262,7 @@ class ProfileStep:
         self, profile: Profile, context: Context, record: Resolved, reading: Reading, touched: frozenset[str], position: Position
     ) -> None:
         order_id = reading.order.order_id if reading.order else ""
-        names = (record.event, TIME) if "attributes" in touched else (record.event,)
+        names = (record.name, TIME) if "attributes" in touched else (record.name,)
         for name in names:
             cause = Cause(name, record.time, record.received_at, record.message_id, order_id)
             self._emit_actions(profile, context, cause, position)

@@ -6,7 +6,7 @@ An output of a step is one text: a topic's letter, the key (a OneID, always elev
 
 import msgspec
 
-from cdp.events import EMPTY_OBJECT, Identifier
+from cdp.events import EMPTY_OBJECT, NAMED_KINDS, UNNAMED_KINDS, Identifier
 from cdp.people import ONE_ID_LENGTH, one_id
 
 RESOLVED, FACTS, CHANGES, ACTIONS, DEAD_LETTERS = "R", "F", "C", "A", "D"
@@ -33,6 +33,11 @@ class Resolved(msgspec.Struct, kw_only=True):
     traits: msgspec.Raw = EMPTY_OBJECT
     other: int = 0
     state: str = ""
+
+    @property
+    def name(self) -> str:
+        """The event's name as rules know it: what somebody did; a page's own name is no event's."""
+        return self.event if self.kind in NAMED_KINDS else UNNAMED_KINDS.get(self.kind, "")
 
 
 decode_resolved = msgspec.json.Decoder(Resolved).decode

@@ -13,8 +13,8 @@ class Schedule:
         self._rules = rules
         self._calendar = calendar
         self._order_windows = tuple(days for days in rules.windows if days is not None)
-        self._waker_keys = frozenset(waker.key.split("|")[1] for waker in rules.wakers)
-        self.touches = frozenset({"calendar", "orders", "attributes", *self._waker_keys})
+        waker_events = {waker.key.split("|")[1] if "|" in waker.key else waker.key for waker in rules.wakers}
+        self.touches = frozenset({"calendar", "orders", "attributes", *waker_events})
 
     def next_due(self, profile: Profile) -> int:
         """The first moment after the profile's clock, in microseconds; 0 if there is none."""

@@ -107,7 +107,7 @@ def start_offsets(job: str, config: Settings) -> None:
             if low > 0:
                 raise CdpError(
                     f"{job} has no offset on {partition.topic}/{partition.partition}, and the log begins at {low} there.",
-                    "Records were deleted before they were read; rebuild from the facts.",
+                    "Records were deleted before they were read: raise the topic's retention, and see docs/runbook.md.",
                 )
             partition.offset = 0
         if unknown:

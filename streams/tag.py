@@ -14,6 +14,7 @@ class Tagger:
 
     def __init__(self, rules: CompiledRules) -> None:
         self._all = _pairs(rules.tags)
+        self._names = frozenset(name for name, _ in self._all)
         self._touched = lru_cache(maxsize=4096)(lambda touched: _pairs(rules.tags_for(touched)))
 
     def evaluate(self, profile: Profile, context: Context, touched: frozenset[str] | None) -> list[Change]:
@@ -27,6 +28,9 @@ class Tagger:
         """
         changes: list[Change] = []
         tags = profile.tags
+        if touched is None and not tags.keys() <= self._names:
+            for name in tags.keys() - self._names:  # their rules are gone
+                changes.append((name, tags.pop(name).value, None))
         for name, compute in self._all if touched is None else self._touched(touched):
             new = compute(context) or None
             current = tags.get(name)

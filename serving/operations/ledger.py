@@ -22,9 +22,9 @@ SELECT
     (SELECT uniqExact(origin_partition, origin_offset) FROM duplicates)
         - (SELECT uniqExact(origin_partition, origin_offset) FROM events
            WHERE (origin_partition, origin_offset) IN (SELECT origin_partition, origin_offset FROM duplicates)),
-    (SELECT count() FROM dead_letters),
+    (SELECT count() FROM dead_letters WHERE stage != 'facts'),
     (SELECT uniqExact(source_partition, source_offset) FROM dead_letters WHERE stage = 'collect'),
-    (SELECT uniqExact(origin_partition, origin_offset) FROM dead_letters WHERE stage != 'collect')
+    (SELECT uniqExact(origin_partition, origin_offset) FROM dead_letters WHERE stage != 'collect' AND origin_offset >= 0)
 """
 
 

@@ -1,5 +1,5 @@
 -- The facts: one row for each position (source_partition, source_offset, source_seq) on its topic, written once.
--- Times are UTC with microseconds. A repeated block is dropped by its insert_deduplication_token.
+-- Times are UTC with microseconds. A repeated block is dropped by its checksum.
 
 -- Every applied event, once, by its position on the topic `resolved`.
 CREATE TABLE IF NOT EXISTS {database}.events
