@@ -59,6 +59,7 @@ class Calendar:
     def __init__(self, zone: str) -> None:
         self.zone = ZoneInfo(zone)
         self._hour_offset = lru_cache(maxsize=65_536)(self._offset_of_hour)
+        self.start = lru_cache(maxsize=4096)(self._start)
 
     def _offset_of_hour(self, quarter: int) -> int:
         """UTC offset, in microseconds, of a quarter of an hour: zones only ever change at quarters."""
@@ -69,7 +70,7 @@ class Calendar:
         """The local day number of an instant."""
         return (micros + self._hour_offset(micros // (900 * SECOND))) // DAY
 
-    def start(self, day: int) -> int:
+    def _start(self, day: int) -> int:
         """The instant, in microseconds, at which a local day begins."""
         local = datetime.combine(date_of(day), datetime.min.time(), tzinfo=self.zone)
         return from_datetime(local.astimezone(UTC))

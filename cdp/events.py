@@ -24,6 +24,7 @@ def is_order(kind: str, event: str) -> bool:
     """Whether an event is an order event: a page may be titled "Order Completed" without being one."""
     return event in ORDER_EVENTS and kind in NAMED_KINDS
 
+
 EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 
@@ -145,15 +146,18 @@ class Outcome(msgspec.Struct, kw_only=True):
     o: int
 
 
-class TagChange(msgspec.Struct, kw_only=True):
-    """A person's tag took another value, on `cdp.changes`. None means the person does not have the tag."""
+Value = str | int | float | bool | None
 
-    change: Literal["tag"] = "tag"
+
+class TagChanges(msgspec.Struct, kw_only=True, tag_field="change", tag="tags"):
+    """Tags of a person took other values, on `cdp.changes`.
+
+    `tags` holds (tag, old, new); None means: has not got it. The first of them has number `seq`, the next `seq` + 1.
+    """
+
     one_id: str
     person: int
-    tag: str
-    old: str | int | float | bool | None
-    new: str | int | float | bool | None
+    tags: list[tuple[str, Value, Value]]
     time: int
     message_id: str
     p: int
@@ -161,10 +165,9 @@ class TagChange(msgspec.Struct, kw_only=True):
     seq: int
 
 
-class Merge(msgspec.Struct, kw_only=True):
+class Merge(msgspec.Struct, kw_only=True, tag_field="change", tag="merge"):
     """Two people turned out to be one, on `cdp.changes`. One record for each OneID that now leads to the survivor."""
 
-    change: Literal["merge"] = "merge"
     one_id: str
     person: int
     loser: str

@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     partitions: int = Field(16, ge=1, le=4096, description="Partitions of each topic; fixed for life once people exist.")
     max_event_bytes: int = Field(262_144, ge=1024, description="Largest event that the collector takes, in bytes.")
     max_batch_bytes: int = Field(4_194_304, ge=1024, description="Largest request body that the collector takes, in bytes.")
-    bundle_ms: int = Field(20, ge=1, le=10_000, description="Longest wait for a fuller batch in RESOLVE and PROFILE, in ms.")
+    bundle_ms: int = Field(50, ge=1, le=10_000, description="Longest wait for a fuller batch in RESOLVE and PROFILE, in ms.")
     bundle_rows: int = Field(2000, ge=1, le=100_000, description="Largest batch in RESOLVE and PROFILE, in events.")
     facts_bundle_ms: int = Field(1000, ge=1, le=60_000, description="Longest wait for a fuller batch in FACTS, in ms.")
     facts_bundle_rows: int = Field(20_000, ge=1, le=500_000, description="Largest batch in FACTS, in rows.")

@@ -15,7 +15,7 @@ from loadtest.send import Tally
 from loadtest.stack import Ledger
 
 SHOWN_TAGS = (
-    "active_7d", "products_viewed_7d", "signed_up", "cart_abandoned", "order_count", "order_count_30d", "order_amount_30d",
+    "active_7d", "browsing_7d", "signed_up", "cart_abandoned", "order_count", "order_count_30d", "order_amount_30d",
     "favourite_category", "member_level", "rfm_cell", "birthday_month", "lapsed",
 )  # fmt: skip
 RULES = {

@@ -22,7 +22,11 @@ _OPERATORS = {"=": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 @dataclass(frozen=True)
 class CompiledTag:
-    """A tag with its evaluator. `touched_by`: events, ``orders``, ``any``, ``attributes`` that can change it."""
+    """A tag with its evaluator.
+
+    `touched_by`: what can change it besides time: events, ``any``, ``orders``, ``attributes``, ``calendar`` (a new day's
+    first event of a figure: all that matters to a count of days).
+    """
 
     rule: TagRule
     evaluate: Evaluator
@@ -79,6 +83,10 @@ class CompiledRules:
         """The tags that an event of these touches can change."""
         return tuple(tag for tag in self.tags if tag.touched_by & touched)
 
+    def watched(self) -> frozenset[str]:
+        """The names of events that some trigger looks at."""
+        return frozenset(name for trigger in self.triggers for name in trigger.rule.on)
+
     def triggers_for(self, event: str) -> tuple[CompiledTrigger, ...]:
         """The triggers that look at an event's name (or at ``time``)."""
         return tuple(trigger for trigger in self.triggers if event in trigger.rule.on)
@@ -120,6 +128,8 @@ def _touches(expression: Expression, tags: dict[str, frozenset[str]]) -> frozens
     touches: set[str] = set()
     for node in walk(expression):
         match node:
+            case Metric(function="days"):
+                touches.add("calendar")
             case Metric():
                 touches.add(node.source)
             case Attribute():

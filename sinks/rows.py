@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from cdp.clock import wall_clock
-from cdp.events import EMPTY_OBJECT, Action, DeadLetter, Delivery, Identifier, Merge, Source, TagChange, is_order
+from cdp.events import EMPTY_OBJECT, Action, DeadLetter, Delivery, Identifier, Merge, Source, TagChanges, is_order
 from cdp.orders import Line, OrderEvent, parse_order
 from sinks.tables import TABLES
 
@@ -52,9 +52,7 @@ class _Context(msgspec.Struct):
 
 
 _decode_fact = msgspec.json.Decoder(FactEvent).decode
-_decode_change = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_tag = msgspec.json.Decoder(TagChange).decode
-_decode_merge = msgspec.json.Decoder(Merge).decode
+_decode_change = msgspec.json.Decoder(TagChanges | Merge).decode
 _decode_action = msgspec.json.Decoder(Action).decode
 _decode_delivery = msgspec.json.Decoder(Delivery).decode
 _decode_letter = msgspec.json.Decoder(DeadLetter).decode
@@ -124,27 +122,20 @@ def _context(raw: msgspec.Raw) -> _Context:
 
 
 def add_change(rows: Rows, value: bytes, partition: int, offset: int) -> None:
-    """A record of `changes`: a tag change or a merge."""
-    if _decode_change(value).get("change") == "merge":
-        merge = _decode_merge(value)
+    """A record of `changes`: tag changes, or a merge."""
+    change = _decode_change(value)
+    if isinstance(change, Merge):
         rows["merges"].append(
             (
-                merge.time,
-                merge.one_id,
-                merge.person,
-                merge.loser,
-                merge.loser_person,
-                merge.message_id,
-                merge.p,
-                merge.o,
-                merge.seq,
+                change.time, change.one_id, change.person, change.loser, change.loser_person, change.message_id,
+                change.p, change.o, change.seq,
             )
-        )
+        )  # fmt: skip
         return
-    tag = _decode_tag(value)
-    rows["tag_changes"].append(
-        (tag.time, tag.one_id, tag.person, tag.tag, _text(tag.old), _text(tag.new), tag.message_id, tag.p, tag.o, tag.seq)
-    )
+    rows["tag_changes"] += [
+        (change.time, change.one_id, change.person, tag, _text(old), _text(new), change.message_id, change.p, change.o, seq)
+        for seq, (tag, old, new) in enumerate(change.tags, start=change.seq)
+    ]
 
 
 def add_action(rows: Rows, value: bytes, partition: int, offset: int) -> None:

@@ -5,6 +5,7 @@ all others without a word, so the lengths are checked here, once, for every step
 """
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -16,6 +17,8 @@ import pandas as pd
 from pyflink.table.udf import FunctionContext, ScalarFunction
 
 from cdp.settings import Settings
+from cdp.topics import Names
+from streams import records
 from streams.resolve import Row
 
 log = logging.getLogger(__name__)
@@ -38,29 +41,46 @@ class BatchFunction(ScalarFunction):  # type: ignore[misc]
     def open(self, function_context: FunctionContext) -> None:
         """Make clients and the step: once per worker and restart, so nothing outlives a rewind."""
         _die_with_parent()
+        _collect_garbage_seldom()
         _write_pid(self._settings.data_dir / "run", self.job)
+        self._topics = records.topics(Names(self._settings.topic_prefix))
         self._process = self.start(self._settings)
 
     @abstractmethod
     def start(self, settings: Settings) -> Any:
         """Build the step; returns its `process(rows) -> outputs`."""
 
-    def eval(
-        self, value: "pd.Series[bytes]", topic: "pd.Series[str]", partition: "pd.Series[int]", offset: "pd.Series[int]"
-    ) -> "pd.Series[Any]":
-        """One batch. Only infrastructure errors get out of here; they restart the job from its last checkpoint."""
+    def eval(self, value: "pd.Series[bytes]", partition: "pd.Series[int]", offset: "pd.Series[int]") -> "pd.DataFrame":
+        """One batch: for each row the topics, keys and values of its outputs.
+
+        Only infrastructure errors get out of here; they restart the job from its last checkpoint.
+        """
         rows: list[Row] = [
             (v if v is not None else b"", p, o) for v, p, o in zip(value, partition.tolist(), offset.tolist(), strict=True)
         ]
         outputs = self._process(rows)
         if len(outputs) != len(rows):
             raise AssertionError(f"{self.job}: {len(outputs)} outputs for {len(rows)} rows")
-        return pd.Series(outputs, dtype=object)
+        topics = self._topics
+        return pd.DataFrame(
+            {
+                "topics": [[topics[letter] for letter, _, _ in row] for row in outputs],
+                "keys": [[key for _, key, _ in row] for row in outputs],
+                "records": [[record for _, _, record in row] for row in outputs],
+            }
+        )
 
 
 def _die_with_parent() -> None:
     """Ask the kernel to end this worker when its TaskManager goes: a worker without one would idle for ever."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _collect_garbage_seldom() -> None:
+    """Steps make many short-lived containers and no cycles: looking for cycles all the time costs a fifth of the CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
 
 
 def _write_pid(folder: Path, job: str) -> None:

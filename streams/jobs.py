@@ -66,7 +66,7 @@ class Facts(BatchFunction):
 
         return FactWriter(connect_clickhouse(settings), settings.clickhouse_database, Names(settings.topic_prefix)).process
 
-    def eval(self, value: Any, topic: Any, partition: Any, offset: Any) -> Any:
+    def eval(self, value: Any, partition: Any, offset: Any, topic: Any = None) -> Any:
         """One batch: everything is written when this returns, so the checkpoint that follows may commit it."""
         import pandas as pd
 
@@ -105,7 +105,7 @@ def _create_source(table_env: Any, settings: Settings, source: Source) -> None:
             'properties.group.id' = '{source.group}',
             'properties.auto.offset.reset' = 'none',
             'properties.max.partition.fetch.bytes' = '{MAX_MESSAGE_BYTES}',
-            'properties.fetch.max.wait.ms' = '20',
+            'properties.fetch.max.wait.ms' = '500',
             'scan.startup.mode' = 'group-offsets',
             'scan.topic-partition-discovery.interval' = '0',
             'value.format' = 'raw'
@@ -113,12 +113,12 @@ def _create_source(table_env: Any, settings: Settings, source: Source) -> None:
 
 
 def _create_sink(table_env: Any, settings: Settings, names: Names) -> None:
-    topics = ";".join((names.resolved, names.facts, names.changes, names.actions, names.dead_letters))
+    topics = ";".join(records.topics(names).values())
     table_env.execute_sql(f"""
         CREATE TEMPORARY TABLE sink (
             `topic` STRING NOT NULL METADATA,
             `key` STRING,
-            `value` STRING
+            `value` BYTES
         ) WITH (
             'connector' = 'kafka',
             'topic' = '{topics}',
@@ -142,24 +142,20 @@ def _stream_job(table_env: Any, settings: Settings, source: Source, function: Ba
     names = Names(settings.topic_prefix)
     _create_source(table_env, settings, source)
     _create_sink(table_env, settings, names)
-    step = udf(function, result_type=DataTypes.ARRAY(DataTypes.STRING()), func_type="pandas", deterministic=False)
-    table_env.create_temporary_function("step", step)
-    table_env.execute_sql(
-        "CREATE TEMPORARY VIEW stepped AS SELECT step(`value`, `topic`, `partition`, `offset`) AS outputs FROM source"
+    outputs = DataTypes.ROW(
+        [
+            DataTypes.FIELD("topics", DataTypes.ARRAY(DataTypes.STRING())),
+            DataTypes.FIELD("keys", DataTypes.ARRAY(DataTypes.STRING())),
+            DataTypes.FIELD("records", DataTypes.ARRAY(DataTypes.BYTES())),
+        ]
     )
-    letters = {
-        records.RESOLVED: names.resolved,
-        records.FACTS: names.facts,
-        records.CHANGES: names.changes,
-        records.ACTIONS: names.actions,
-    }
-    cases = " ".join(f"WHEN '{letter}' THEN '{topic}'" for letter, topic in letters.items())
+    table_env.create_temporary_function("step", udf(function, result_type=outputs, func_type="pandas", deterministic=False))
+    table_env.execute_sql("CREATE TEMPORARY VIEW stepped AS SELECT step(`value`, `partition`, `offset`) AS outputs FROM source")
     statements = table_env.create_statement_set()
-    statements.add_insert_sql(f"""
+    statements.add_insert_sql("""
         INSERT INTO sink
-        SELECT CASE SUBSTRING(output FROM 1 FOR 1) {cases} ELSE '{names.dead_letters}' END,
-               SUBSTRING(output FROM 2 FOR 11), SUBSTRING(output FROM 13)
-        FROM stepped CROSS JOIN UNNEST(outputs) AS t (output)""")  # noqa: S608
+        SELECT s.outputs.topics[i], s.outputs.keys[i], record
+        FROM stepped AS s CROSS JOIN UNNEST(s.outputs.records) WITH ORDINALITY AS t (record, i)""")
     return statements
 
 
@@ -172,5 +168,5 @@ def _facts_job(table_env: Any, settings: Settings, source: Source) -> Any:
     step = udf(Facts(settings), result_type=DataTypes.INT(), func_type="pandas", deterministic=False)
     table_env.create_temporary_function("step", step)
     statements = table_env.create_statement_set()
-    statements.add_insert_sql("INSERT INTO done SELECT step(`value`, `topic`, `partition`, `offset`) FROM source")
+    statements.add_insert_sql("INSERT INTO done SELECT step(`value`, `partition`, `offset`, `topic`) FROM source")
     return statements

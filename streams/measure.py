@@ -16,6 +16,10 @@ from rules.evaluate import TOTAL
 from streams.records import Resolved
 
 MARK_DAYS = 28
+
+Touched = int
+"""What an event touched: attributes whose values changed, orders, the calendar (a figure's first event of a day)."""
+NOTHING, ATTRIBUTES, ORDERS, CALENDAR = 0, 1, 2, 4
 _NO_OBJECT = (b"", b"{}", b"null")
 
 _decode = msgspec.json.Decoder().decode
@@ -67,15 +71,13 @@ class Measure:
         properties = _object(event.properties, "properties") if event.name in self._reads_properties else {}
         return Reading({name: _storable(value) for name, value in traits.items()}, order, properties)
 
-    def apply(self, profile: Profile, event: Resolved, reading: "Reading", digest: int, today: int) -> frozenset[str]:
-        """Count one event in, and say what it touched: its name, ``any``, ``orders``, ``attributes``, ``calendar``.
-
-        ``calendar`` means that a bucket of a new day was opened, so that windows end at other times.
+    def apply(self, profile: Profile, event: Resolved, reading: "Reading", digest: int, today: int) -> Touched:
+        """Count one event in, and say what it touched besides its name: see `Touched`.
 
         Args:
             today: day number of the profile's clock; buckets that no window reaches from there are not opened.
         """
-        touched = {"any", event.name}
+        touched = NOTHING
         profile.events += 1
         if profile.first_seen == 0 or event.time < profile.first_seen:
             profile.first_seen = event.time
@@ -89,16 +91,15 @@ class Measure:
             current = profile.attributes.get(name)
             if current is None or (event.time, digest) > (current.time, current.digest):
                 profile.attributes[name] = Attribute(value, event.time, digest)
-                touched.add("attributes")
+                if current is None or current.value != value:
+                    touched |= ATTRIBUTES
         if reading.order is not None:
             apply_order(profile, reading.order, event.time, digest)
-            touched.add("orders")
-        self._count(profile, event, reading.properties, digest, today, touched)
-        return frozenset(touched)
+            touched |= ORDERS
+        return touched | self._count(profile, event, reading.properties, digest, today)
 
-    def _count(
-        self, profile: Profile, event: Resolved, properties: dict[str, Any], digest: int, today: int, touched: set[str]
-    ) -> None:
+    def _count(self, profile: Profile, event: Resolved, properties: dict[str, Any], digest: int, today: int) -> Touched:
+        touched = NOTHING
         day = self._calendar.day(event.time)
         for metric in self._by_event.get(event.name, self._any):
             if metric.where and any(properties.get(name) != value for name, value in metric.where):
@@ -116,8 +117,9 @@ class Measure:
                     buckets[day] += amount
                 else:
                     buckets[day] = amount
-                    touched.add("calendar")
+                    touched = CALENDAR
             buckets[TOTAL] = buckets.get(TOTAL, 0) + amount
+        return touched
 
     def prune(self, profile: Profile, today: int) -> None:
         """Forget buckets that no window can reach any more."""

@@ -13,18 +13,18 @@ import msgspec
 
 from cdp.clock import Calendar
 from cdp.errors import InvalidEvent
-from cdp.events import Action, DeadLetter, Merge, Outcome, TagChange
+from cdp.events import Action, DeadLetter, Merge, Outcome, TagChanges
 from cdp.people import one_id
 from cdp.profile import Profile, pack_state, unpack_state
 from rules.compile_python import CompiledRules
 from rules.evaluate import Context
 from streams import records
-from streams.measure import Measure, Reading, add_mark, digest_of, is_marked
+from streams.measure import ATTRIBUTES, Measure, Reading, Touched, add_mark, digest_of, is_marked
 from streams.merge import merge
-from streams.records import Resolved, decode_resolved
+from streams.records import Output, Resolved, decode_resolved
 from streams.schedule import Schedule
 from streams.store import Due, Entry, ProfileStore, Said
-from streams.tag import Tagger
+from streams.tag import Selection, Tagger
 from streams.trigger import TIME, Cause, Trigger, action_id
 
 Row = tuple[bytes, int, int]
@@ -38,16 +38,17 @@ class Position:
 
     partition: int
     offset: int
-    outputs: list[str] = field(default_factory=list)
-    fact: str = ""
+    outputs: list[Output] = field(default_factory=list)
+    fact: Output | None = None
     refused: bool = False
     also_refused: list[int] = field(default_factory=list)
     seq: int = 0
 
-    def next_seq(self) -> int:
-        """Numbers the outputs of one position."""
-        self.seq += 1
-        return self.seq
+    def next_seq(self, count: int = 1) -> int:
+        """Numbers for the next outputs of the position; returns the first."""
+        first = self.seq + 1
+        self.seq += count
+        return first
 
 
 class ProfileStep:
@@ -72,7 +73,7 @@ class ProfileStep:
         self._schedule = Schedule(rules, calendar)
         self._recovered: dict[int, dict[int, Said]] = {}
 
-    def process(self, rows: list[Row]) -> list[list[str]]:
+    def process(self, rows: list[Row]) -> list[list[Output]]:
         """The outputs of each row. Raises only when Redis fails or another writer is at work."""
         decoded = [_decode(value) for value, _, _ in rows]
         ticks = [Due(p, o, r.time) for (_, p, o), r in zip(rows, decoded, strict=True) if r is not None and r.kind == "tick"]
@@ -100,11 +101,11 @@ class ProfileStep:
                 said.setdefault(partition, {})[offset] = Said(position.outputs, position.refused)
             for waited in position.also_refused:
                 said.setdefault(partition, {})[waited] = Said([], True)
-            outputs.append([position.fact, *position.outputs] if position.fact else position.outputs)
+            outputs.append([position.fact, *position.outputs] if position.fact is not None else position.outputs)
         self._store.save({person: (p, entries[person]) for person, p in partitions.items()}, said, self._committed)
         return outputs
 
-    def _said_before(self, position: Position) -> list[str]:
+    def _said_before(self, position: Position) -> list[Output]:
         earlier = self._recovered[position.partition].get(position.offset)
         return earlier.outputs if earlier is not None else []
 
@@ -135,7 +136,7 @@ class ProfileStep:
         elif (reading := self._read(record, value, position)) is None:
             position.refused = True
         else:
-            position.fact = records.fact(value, one_id(profile.person), position.partition, position.offset)
+            position.fact = records.fact(value, record.one_id, position.partition, position.offset)
             self._apply(profile, record, reading, mark, position)
 
     def _read(self, record: Resolved, value: bytes, position: Position) -> Reading | None:
@@ -150,18 +151,23 @@ class ProfileStep:
         return None
 
     def _apply(self, profile: Profile, record: Resolved, reading: Reading, mark: bytes, position: Position) -> None:
-        before = self._calendar.day(profile.as_of) if profile.as_of else -1
-        profile.as_of = max(profile.as_of, min(record.time, record.received_at))
-        context = self._context(profile)
-        anew = context.today != before or 0 < profile.due <= profile.as_of  # time has passed as well
-        touched = self._measure.apply(profile, record, reading, int.from_bytes(mark), context.today)
+        before = profile.as_of
+        profile.as_of = max(before, min(record.time, record.received_at))
+        today = self._calendar.day(profile.as_of)
+        # A new day, or a moment that was waited for: time has passed as well.
+        anew = not before or today != self._calendar.day(before) or 0 < profile.due <= profile.as_of
+        touched = self._measure.apply(profile, record, reading, int.from_bytes(mark), today)
         add_mark(profile, mark, record.received_at)
         if anew:
-            self._measure.prune(profile, context.today)
-        self._retag(profile, context, EVERYTHING if anew else touched, record.message_id, position)
-        self._fire(profile, context, record, reading, touched, position)
-        if anew or not touched.isdisjoint(self._schedule.touches):
-            profile.due = self._schedule.next_due(profile)
+            self._measure.prune(profile, today)
+        selection = EVERYTHING if anew else self._tagger.select(record.name, touched)
+        fires = record.name in self._trigger.watched or touched & ATTRIBUTES
+        if selection or anew or fires:
+            context = self._context(profile)
+            self._retag(profile, context, selection, record.message_id, position)
+            if fires:
+                self._fire(profile, context, record, reading, touched, position)
+        profile.due = self._schedule.next_due(profile) if anew else self._schedule.after(profile, record.name, touched)
 
     def _repeat(self, profile: Profile, record: Resolved, value: bytes, position: Position) -> None:
         """A record that was handled before comes again: say again what was said then."""
@@ -171,7 +177,7 @@ class ProfileStep:
         position.refused = earlier.refused
         position.outputs += earlier.outputs
         if not earlier.refused and record.kind != "command":
-            position.fact = records.fact(value, one_id(profile.person), position.partition, position.offset)
+            position.fact = records.fact(value, record.one_id, position.partition, position.offset)
 
     def _wake(self, entry: Entry, time: int, position: Position) -> None:
         """Time has passed for a person."""
@@ -248,21 +254,22 @@ class ProfileStep:
         return Context(profile, profile.as_of, self._calendar, self._rules.windows)
 
     def _retag(
-        self, profile: Profile, context: Context, touched: frozenset[str] | None, message_id: str, position: Position
+        self, profile: Profile, context: Context, selection: Selection | None, message_id: str, position: Position
     ) -> None:
-        key = one_id(profile.person)
-        for tag, old, new in self._tagger.evaluate(profile, context, touched):
-            change = TagChange(
-                one_id=key, person=profile.person, tag=tag, old=old, new=new, time=context.now, message_id=message_id,
-                p=position.partition, o=position.offset, seq=position.next_seq(),
+        changes = self._tagger.evaluate(profile, context, selection)
+        if changes:
+            key = one_id(profile.person)
+            record = TagChanges(
+                one_id=key, person=profile.person, tags=changes, time=context.now, message_id=message_id,
+                p=position.partition, o=position.offset, seq=position.next_seq(len(changes)),
             )  # fmt: skip
-            position.outputs.append(records.output(records.CHANGES, key, change))
+            position.outputs.append(records.output(records.CHANGES, key, record))
 
     def _fire(
-        self, profile: Profile, context: Context, record: Resolved, reading: Reading, touched: frozenset[str], position: Position
+        self, profile: Profile, context: Context, record: Resolved, reading: Reading, touched: Touched, position: Position
     ) -> None:
         order_id = reading.order.order_id if reading.order else ""
-        names = (record.name, TIME) if "attributes" in touched else (record.name,)
+        names = (record.name, TIME) if touched & ATTRIBUTES else (record.name,)
         for name in names:
             cause = Cause(name, record.time, record.received_at, record.message_id, order_id)
             self._emit_actions(profile, context, cause, position)
@@ -282,7 +289,7 @@ class ProfileStep:
 
     def _dead_letter(
         self, value: bytes, position: Position, reason: str, where: str, detail: str, record: Resolved | None = None
-    ) -> str:
+    ) -> Output:
         origin = record.origin if record is not None else (-1, -1)
         letter = DeadLetter(
             stage="profile", reason=reason, field=where, detail=detail[:500], time=self._now(),
@@ -300,7 +307,7 @@ def _decode(value: bytes) -> Resolved | None:
     return record if record.person or record.kind == "tick" else None
 
 
-def _duplicate(record: Resolved, partition: int, offset: int) -> str:
+def _duplicate(record: Resolved, partition: int, offset: int) -> Output:
     outcome = Outcome(
         outcome="duplicate", message_id=record.message_id, one_id=record.one_id, person=record.person, time=record.time,
         origin=record.origin, p=partition, o=offset,

@@ -1,16 +1,30 @@
 """The records between the jobs, and how they are passed on without being encoded again.
 
 A resolved event is the collector's JSON with a head spliced in front; a fact is the resolved JSON with another.
-An output of a step is one text: a topic's letter, the key (a OneID, always eleven characters), the value.
+An output of a step is a topic's letter, a key (a OneID) and a value.
 """
 
 import msgspec
 
 from cdp.events import EMPTY_OBJECT, NAMED_KINDS, UNNAMED_KINDS, Identifier
-from cdp.people import ONE_ID_LENGTH, one_id
+from cdp.people import one_id
+from cdp.topics import Names
+
+Output = tuple[str, str, bytes]
 
 RESOLVED, FACTS, CHANGES, ACTIONS, DEAD_LETTERS = "R", "F", "C", "A", "D"
-NO_KEY = "-" * ONE_ID_LENGTH
+NO_KEY = "-"
+
+
+def topics(names: Names) -> dict[str, str]:
+    """A topic's name by its letter."""
+    return {
+        RESOLVED: names.resolved,
+        FACTS: names.facts,
+        CHANGES: names.changes,
+        ACTIONS: names.actions,
+        DEAD_LETTERS: names.dead_letters,
+    }
 
 
 class Resolved(msgspec.Struct, kw_only=True):
@@ -63,33 +77,35 @@ class Tick(msgspec.Struct, kw_only=True):
     time: int
 
 
-def command(event: str, person: int, other: int, time: int, state: str = "") -> str:
+_encode = msgspec.json.Encoder().encode
+
+
+def command(event: str, person: int, other: int, time: int, state: str = "") -> Output:
     """A command as an output of a step. The same command always has the same message id."""
+    key = one_id(person)
     record = Command(
-        one_id=one_id(person), person=person, event=event, other=other, time=time,
-        message_id=f"{event}:{one_id(person)}:{one_id(other)}", state=state,
-    )  # fmt: skip
-    return RESOLVED + record.one_id + msgspec.json.encode(record).decode()
+        one_id=key, person=person, event=event, other=other, time=time, message_id=f"{event}:{key}:{one_id(other)}", state=state
+    )
+    return RESOLVED, key, _encode(record)
 
 
-def resolved(event: bytes, person: int, partition: int, offset: int) -> str:
+def resolved(event: bytes, person: int, partition: int, offset: int) -> Output:
     """The collector's event with its person and its position on `events`."""
     key = one_id(person)
-    return f'{RESOLVED}{key}{{"one_id":"{key}","person":{person},"origin":[{partition},{offset}],{event[1:].decode()}'
+    return RESOLVED, key, f'{{"one_id":"{key}","person":{person},"origin":[{partition},{offset}],'.encode() + event[1:]
 
 
-def forwarded(record: bytes, person: int) -> str:
+def forwarded(record: bytes, person: int) -> Output:
     """A resolved event, addressed to another person. The head up to ``"origin"`` is the one `resolved` writes."""
     key = one_id(person)
-    rest = record[record.index(b'"origin"') :].decode()
-    return f'{RESOLVED}{key}{{"one_id":"{key}","person":{person},{rest}'
+    return RESOLVED, key, f'{{"one_id":"{key}","person":{person},'.encode() + record[record.index(b'"origin"') :]
 
 
-def fact(record: bytes, key: str, partition: int, offset: int) -> str:
+def fact(record: bytes, key: str, partition: int, offset: int) -> Output:
     """An applied event with its position on `resolved`."""
-    return f'{FACTS}{key}{{"p":{partition},"o":{offset},{record[1:].decode()}'
+    return FACTS, key, f'{{"p":{partition},"o":{offset},'.encode() + record[1:]
 
 
-def output(topic: str, key: str, record: msgspec.Struct) -> str:
+def output(topic: str, key: str, record: msgspec.Struct) -> Output:
     """Any other record as an output of a step."""
-    return topic + key + msgspec.json.encode(record).decode()
+    return topic, key, _encode(record)

@@ -11,6 +11,7 @@ from cdp.events import DeadLetter, Event, Identifier, encode
 from rules.identity import normalise
 from streams import records
 from streams.graph import IdentityGraph, Linked, LinkRequest, Merged
+from streams.records import Output
 
 Row = tuple[bytes, int, int]
 
@@ -61,9 +62,9 @@ class ResolveStep:
         self._started: dict[int, int] = {}
         self._normal = lru_cache(maxsize=200_000)(self._normal_form)
 
-    def process(self, rows: list[Row]) -> list[list[str]]:
+    def process(self, rows: list[Row]) -> list[list[Output]]:
         """The outputs of each row: its resolved event, commands of merges, or a dead letter. Raises only when Redis fails."""
-        outputs: list[list[str]] = [[] for _ in rows]
+        outputs: list[list[Output]] = [[] for _ in rows]
         accepted: dict[int, _Accepted] = {}
         for index, (value, partition, offset) in enumerate(rows):
             if partition not in self._started:
@@ -80,7 +81,7 @@ class ResolveStep:
             outputs[index].append(records.resolved(event.value, linked[index].person, partition, offset))
         return outputs
 
-    def _recover(self, partition: int, offset: int) -> list[str]:
+    def _recover(self, partition: int, offset: int) -> list[Output]:
         """First record since the start: merges from here on may have been made, but not said. Say them again."""
         self._started[partition] = offset
         self._graph.forget_merges(partition, min(offset, self._committed.get(partition, offset)))
@@ -134,7 +135,7 @@ class ResolveStep:
         linked.update(zip(slow, self._graph.link(requests), strict=True))
         return linked
 
-    def _dead_letter(self, error: InvalidEvent, value: bytes, partition: int, offset: int) -> str:
+    def _dead_letter(self, error: InvalidEvent, value: bytes, partition: int, offset: int) -> Output:
         letter = DeadLetter(
             stage="resolve", reason=error.reason, field=error.field, detail=error.message[:500], time=self._now(),
             payload=value.decode("utf-8", "replace"), p=partition, o=offset,
@@ -142,7 +143,7 @@ class ResolveStep:
         return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)
 
 
-def _merge_commands(merged: Merged, now: int) -> list[str]:
+def _merge_commands(merged: Merged, now: int) -> list[Output]:
     """The survivor learns whom to wait for before the loser learns where to go."""
     return [
         records.command("await", merged.survivor, merged.loser, now),

@@ -4,6 +4,7 @@ from cdp.clock import MINUTE, Calendar
 from cdp.profile import Profile
 from rules.compile_python import CompiledRules
 from rules.evaluate import TOTAL, next_anniversary, parse_date
+from streams.measure import Touched
 
 
 class Schedule:
@@ -13,8 +14,21 @@ class Schedule:
         self._rules = rules
         self._calendar = calendar
         self._order_windows = tuple(days for days in rules.windows if days is not None)
-        waker_events = {waker.key.split("|")[1] if "|" in waker.key else waker.key for waker in rules.wakers}
-        self.touches = frozenset({"calendar", "orders", "attributes", *waker_events})
+        self._wakers = {waker.key.split("|")[1]: waker for waker in rules.wakers if "|" in waker.key}
+
+    def after(self, profile: Profile, event: str, touched: Touched) -> int:
+        """`profile.due` after an event: worked out anew only where the event can have moved it.
+
+        Where it only put off what was due, the earlier moment stays: waking for nothing does no harm.
+        """
+        if touched:
+            return self.next_due(profile)
+        waker = self._wakers.get(event)
+        last = self._last(profile, waker.key) if waker is not None else None
+        if waker is None or last is None:
+            return profile.due
+        moment = last + int(waker.minutes * MINUTE)
+        return moment if moment > profile.as_of and not 0 < profile.due < moment else profile.due
 
     def next_due(self, profile: Profile) -> int:
         """The first moment after the profile's clock, in microseconds; 0 if there is none."""

@@ -10,6 +10,7 @@ import redis
 from cdp.profile import Profile, pack, unpack
 from cdp.topics import Names
 from streams.functions import Functions
+from streams.records import Output
 
 SAVE_CHUNK = 500  # profiles per call: other clients of Redis wait meanwhile
 DUE_PAGE = 500
@@ -24,6 +25,7 @@ class StaleWriter(RuntimeError):
 class Entry:
     """A loaded profile. `version` 0: it is new."""
 
+    key: str
     profile: Profile
     version: int
     dirty: bool = False
@@ -32,7 +34,7 @@ class Entry:
 class Said(msgspec.Struct, array_like=True):
     """What was put out for one record, besides its own fact; `refused`: it was not applied, and makes no fact."""
 
-    outputs: list[str]
+    outputs: list[Output]
     refused: bool = False
 
 
@@ -78,10 +80,10 @@ class ProfileStore:
         wanted = list(people)
         if not wanted:
             return {}
-        values = self._client.mget([self._names.profile_key(person) for person in wanted])
+        keys = [self._names.profile_key(person) for person in wanted]
         entries = {}
-        for person, value in zip(wanted, values, strict=True):
-            entries[person] = Entry(*unpack(value)) if value else Entry(new_profile(person), 0)
+        for person, key, value in zip(wanted, keys, self._client.mget(keys), strict=True):
+            entries[person] = Entry(key, *unpack(value)) if value else Entry(key, new_profile(person), 0)
         return entries
 
     def save(
@@ -112,7 +114,7 @@ class ProfileStore:
             for _, _, entry in chunk:
                 arguments.append(_VERSION.pack(entry.version) if entry.version else b"")
                 arguments.append(pack(entry.profile, entry.version + 1))
-            self._functions.save(pipeline, [self._names.profile_key(person) for person, _, _ in chunk], arguments)
+            self._functions.save(pipeline, [entry.key for _, _, entry in chunk], arguments)
             saves.append(len(pipeline) - 1)
         self._queue_due(pipeline, dirty)
         answers = pipeline.execute(raise_on_error=False)

@@ -1,12 +1,14 @@
 """A person's tags: evaluated anew where something that they depend on was touched."""
 
-from functools import lru_cache
-
 from cdp.profile import Profile, Tag, TagValue
 from rules.compile_python import CompiledRules, CompiledTag, Evaluator
 from rules.evaluate import Context
+from streams.measure import ATTRIBUTES, CALENDAR, ORDERS, Touched
 
+Selection = tuple[tuple[str, Evaluator], ...]
 Change = tuple[str, TagValue | None, TagValue | None]
+
+_NAMES = {ATTRIBUTES: "attributes", ORDERS: "orders", CALENDAR: "calendar"}
 
 
 class Tagger:
@@ -15,23 +17,33 @@ class Tagger:
     def __init__(self, rules: CompiledRules) -> None:
         self._all = _pairs(rules.tags)
         self._names = frozenset(name for name, _ in self._all)
-        self._touched = lru_cache(maxsize=4096)(lambda touched: _pairs(rules.tags_for(touched)))
+        self._rules = rules
+        self._selections: dict[tuple[str, Touched], Selection] = {}
 
-    def evaluate(self, profile: Profile, context: Context, touched: frozenset[str] | None) -> list[Change]:
-        """Bring the profile's tags up to date.
+    def select(self, event: str, touched: Touched) -> Selection:
+        """The tags that an event of a name can change, by what it touched."""
+        key = (event, touched)
+        selection = self._selections.get(key)
+        if selection is None:
+            names = {"any", event} | {name for bit, name in _NAMES.items() if touched & bit}
+            selection = self._selections[key] = _pairs(self._rules.tags_for(frozenset(names)))
+        return selection
+
+    def evaluate(self, profile: Profile, context: Context, selection: Selection | None) -> list[Change]:
+        """Bring tags of the profile up to date.
 
         Args:
-            touched: what the event touched; None: everything may have changed.
+            selection: which; None: all of them, and those whose rules are gone are taken away.
 
         Returns:
             (tag, old, new) for each tag whose value changed; None is no value.
         """
         changes: list[Change] = []
         tags = profile.tags
-        if touched is None and not tags.keys() <= self._names:
+        if selection is None and not tags.keys() <= self._names:
             for name in tags.keys() - self._names:  # their rules are gone
                 changes.append((name, tags.pop(name).value, None))
-        for name, compute in self._all if touched is None else self._touched(touched):
+        for name, compute in self._all if selection is None else selection:
             new = compute(context) or None
             current = tags.get(name)
             old = None if current is None else current.value
@@ -45,5 +57,5 @@ class Tagger:
         return changes
 
 
-def _pairs(tags: tuple[CompiledTag, ...]) -> tuple[tuple[str, Evaluator], ...]:
+def _pairs(tags: tuple[CompiledTag, ...]) -> Selection:
     return tuple((tag.rule.name, tag.evaluate) for tag in tags)

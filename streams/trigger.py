@@ -28,6 +28,7 @@ class Trigger:
     """Finds the triggers that fire. Built once for a rule book."""
 
     def __init__(self, rules: CompiledRules) -> None:
+        self.watched = rules.watched()
         self._triggers_for = lru_cache(maxsize=4096)(rules.triggers_for)
 
     def fire(self, profile: Profile, context: Context, cause: Cause) -> list[tuple[CompiledTrigger, str]]:

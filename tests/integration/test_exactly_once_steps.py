@@ -41,7 +41,7 @@ class Platform:
         self.crashes = crashes
         self.crash_count = 0
         self.log: dict[str, list[list[bytes]]] = {t: [[] for _ in range(PARTITIONS)] for t in ("events", "resolved")}
-        self.out: dict[str, list[str]] = defaultdict(list)
+        self.out: dict[str, list[bytes]] = defaultdict(list)
         self.read = {t: [0] * PARTITIONS for t in self.log}
         self.committed: dict[str, dict[int, int]] = {t: {} for t in self.log}
         self.start("events")
@@ -66,11 +66,10 @@ class Platform:
         for partition in self.log["resolved"]:
             partition.append(msgspec.json.encode(Tick(time=time)))
 
-    def emit(self, outputs: list[str]) -> None:
-        for text in outputs:
-            topic, key, value = text[0], text[1:12], text[12:]
+    def emit(self, outputs: list[records.Output]) -> None:
+        for topic, key, value in outputs:
             if topic == records.RESOLVED:
-                self.log["resolved"][zlib.crc32(key.encode()) % PARTITIONS].append(value.encode())
+                self.log["resolved"][zlib.crc32(key.encode()) % PARTITIONS].append(value)
             else:
                 self.out[topic].append(value)
 

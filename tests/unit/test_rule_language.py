@@ -35,9 +35,12 @@ def test_metric_with_filter_and_window() -> None:
         ("", "found 'the end'", 1),
         ("1 +", "found 'the end'", 4),
         ("count(order)", "orders, any or an event's name in quotes", 7),
-        ("count(orders.amount)", "count takes no field", 20),
-        ("sum(orders)", "sum needs a field", 11),
-        ("sum(orders.price)", "orders have amount", 17),
+        ("count(orders.amount)", "of orders there is count(orders)", 20),
+        ("sum(orders)", "sum(orders.amount) or sum(orders.quantity)", 11),
+        ("sum(orders.price)", "sum(orders.amount) or sum(orders.quantity)", 17),
+        ("days(orders, last 7 days)", "days is there for events only", 25),
+        ('days("Product Viewed")', "days needs a window", 22),
+        ('max("Product Viewed".price)', "max is there for orders only", 27),
         ("count(orders, last 0 days)", "a window has 1 to 730 days", 20),
         ("count(orders, last 30)", "expected days", 22),
         ("1 = 2 = 3", "expected the end", 7),
@@ -100,8 +103,9 @@ def test_windows_are_calendar_days_of_the_workspace() -> None:
     midnight = CALENDAR.start(CALENDAR.day(NOW))
     views = [make_event(str(i), "Product Viewed", time=midnight - i * DAY - 1) for i in range(8)]
     profile = DESK.apply(new_profile(), *views, make_event("now", "Product Viewed", time=midnight))
-    assert DESK.tags(profile)["products_viewed_7d"] == 7
-    assert DESK.at(profile, 1)["products_viewed_7d"] == 6
+    seven_days = compile_expression(parse('count("Product Viewed", last 7 days)'))
+    assert seven_days(Context(profile, profile.as_of, CALENDAR, (None,))) == 7
+    assert seven_days(Context(profile, profile.as_of + DAY, CALENDAR, (None,))) == 6
 
 
 def test_cart_abandoned_after_half_an_hour_and_not_after_an_order() -> None:
