@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     webhook_url: str = Field("", description="Where the webhook channel posts; empty: actions go to the log channel's file only.")
     webhook_secret: SecretStr = Field(SecretStr(""), description="Key that signs webhook bodies (HMAC-SHA256); empty: unsigned.")
     topic_prefix: str = Field("cdp", pattern=r"^[a-z][a-z0-9_-]*$", description="Prefix of topics, Redis keys and groups.")
-    partitions: int = Field(16, ge=1, le=4096, description="Partitions of each topic; fixed for life once people exist.")
+    partitions: int = Field(4, ge=1, le=4096, description="Partitions of each topic; fixed for life once people exist.")
     max_event_bytes: int = Field(262_144, ge=1024, description="Largest event that the collector takes, in bytes.")
     max_batch_bytes: int = Field(4_194_304, ge=1024, description="Largest request body that the collector takes, in bytes.")
     bundle_ms: int = Field(50, ge=1, le=10_000, description="Longest wait for a fuller batch in RESOLVE and PROFILE, in ms.")
@@ -38,7 +38,8 @@ class Settings(BaseSettings):
     facts_bundle_ms: int = Field(1000, ge=1, le=60_000, description="Longest wait for a fuller batch in FACTS, in ms.")
     facts_bundle_rows: int = Field(20_000, ge=1, le=500_000, description="Largest batch in FACTS, in rows.")
     checkpoint_ms: int = Field(5000, ge=100, description="Interval of Flink's checkpoints, in ms.")
-    parallelism: int = Field(1, ge=1, le=512, description="Parallelism of each Flink job.")
+    parallelism: int = Field(1, ge=1, le=512, description="Parallelism of the jobs RESOLVE and FACTS.")
+    profile_parallelism: int = Field(2, ge=1, le=512, description="Parallelism of the job PROFILE, which does the most work.")
     tick_seconds: float = Field(1.0, gt=0, description="How often time passes for people without events, in seconds.")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Level of the platform's own logs.")
 

@@ -18,7 +18,6 @@ from infra.socket_path import socket_path
 LOG_BYTES = 20_000_000
 LOG_BACKUPS = 3
 OPEN_FILES = 65_536
-JOBS = 3
 _HERE = Path(__file__).parent
 
 
@@ -62,7 +61,7 @@ def flink_yaml(settings: Settings) -> str:
         blob_port=settings.port(ports.FLINK_BLOB),
         task_rpc_port=settings.port(ports.FLINK_TASK_RPC),
         task_data_port=settings.port(ports.FLINK_TASK_DATA),
-        slots=max(JOBS * settings.parallelism + 1, 4),
+        slots=max(2 * settings.parallelism + settings.profile_parallelism, 4),
         task_log=folder.log("taskmanager"),
         job_log=folder.log("jobmanager"),
         python=sys.executable,

@@ -46,7 +46,7 @@ class Parts:
     @classmethod
     def start(cls, settings: Settings, clock: Clock = wall_clock) -> "Parts":
         """Make the clients; call inside the running loop. Kafka, Redis and ClickHouse may still be away."""
-        producer = kafka.producer(settings.kafka_servers, client_id="cdp-collect", delivery_timeout_ms=PRODUCE_MS)
+        producer = kafka.producer(settings.kafka_servers, client_id="cdp-collect", linger_ms=20, delivery_timeout_ms=PRODUCE_MS)
         return cls(
             settings=settings,
             names=Names(settings.topic_prefix),

@@ -19,7 +19,7 @@ from cdp.profile import Profile, pack_state, unpack_state
 from rules.compile_python import CompiledRules
 from rules.evaluate import Context
 from streams import records
-from streams.measure import ATTRIBUTES, Measure, Reading, Touched, add_mark, digest_of, is_marked
+from streams.measure import ATTRIBUTES, Measure, Reading, add_mark, digest_of, is_marked
 from streams.merge import merge
 from streams.records import Output, Resolved, decode_resolved
 from streams.schedule import Schedule
@@ -161,12 +161,16 @@ class ProfileStep:
         if anew:
             self._measure.prune(profile, today)
         selection = EVERYTHING if anew else self._tagger.select(record.name, touched)
-        fires = record.name in self._trigger.watched or touched & ATTRIBUTES
-        if selection or anew or fires:
+        names = [record.name] if record.name in self._trigger.watched else []
+        if anew or touched & ATTRIBUTES:
+            names.append(TIME)
+        if selection or names:
             context = self._context(profile)
             self._retag(profile, context, selection, record.message_id, position)
-            if fires:
-                self._fire(profile, context, record, reading, touched, position)
+            order_id = reading.order.order_id if reading.order else ""
+            for name in names:
+                cause = Cause(name, record.time, record.received_at, record.message_id, order_id)
+                self._emit_actions(profile, context, cause, position)
         profile.due = self._schedule.next_due(profile) if anew else self._schedule.after(profile, record.name, touched)
 
     def _repeat(self, profile: Profile, record: Resolved, value: bytes, position: Position) -> None:
@@ -264,15 +268,6 @@ class ProfileStep:
                 p=position.partition, o=position.offset, seq=position.next_seq(len(changes)),
             )  # fmt: skip
             position.outputs.append(records.output(records.CHANGES, key, record))
-
-    def _fire(
-        self, profile: Profile, context: Context, record: Resolved, reading: Reading, touched: Touched, position: Position
-    ) -> None:
-        order_id = reading.order.order_id if reading.order else ""
-        names = (record.name, TIME) if touched & ATTRIBUTES else (record.name,)
-        for name in names:
-            cause = Cause(name, record.time, record.received_at, record.message_id, order_id)
-            self._emit_actions(profile, context, cause, position)
 
     def _emit_actions(self, profile: Profile, context: Context, cause: Cause, position: Position) -> None:
         key = one_id(profile.person)

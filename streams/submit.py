@@ -58,7 +58,7 @@ def _options(job: str, config: Settings, jars: list[Path]) -> dict[str, str]:
         "rest.address": host,
         "rest.port": port,
         "jobmanager.rpc.address": host,
-        "parallelism.default": str(config.parallelism),
+        "parallelism.default": str(config.profile_parallelism if job == "profile" else config.parallelism),
         "table.local-time-zone": "UTC",
         "execution.checkpointing.interval": f"{config.checkpoint_ms} ms",
         "execution.checkpointing.timeout": "60 s",

@@ -31,6 +31,8 @@ def history(run: str) -> list[Event]:
         device = Identifier("anonymous_id", f"{run}-d{person}-{turn % 2}")
         user = Identifier("user_id", f"{run}-u{person}")
         name, ids, properties = "Product Viewed", [device], {}
+        if turn % 10 == 4:
+            ids = [user, device]  # the first device logs in
         if turn % 10 == 9:
             name, ids = "Order Completed", [user, device]
             properties = {"order_id": f"{run}-o{number}", "total": 10, "currency": "CNY"}

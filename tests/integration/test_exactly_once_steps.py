@@ -13,7 +13,7 @@ from collections import defaultdict
 import msgspec
 import pytest
 
-from cdp.clock import MINUTE
+from cdp.clock import MINUTE, date_of
 from cdp.events import Event, encode
 from cdp.profile import Profile, unpack
 from cdp.redis import connect
@@ -196,3 +196,56 @@ def _actions(platform: Platform) -> list[tuple[str, str]]:
     owner |= {merged: name for name, p in platform.profiles().items() for merged in p.merged}
     actions = {a["action_id"]: a for a in map(msgspec.json.decode, platform.out[records.ACTIONS])}
     return sorted((a["rule"], owner[a["person"]]) for a in actions.values())
+
+
+def test_a_birthday_is_kept_though_an_event_of_the_day_comes_before_the_tick(redis_url: str) -> None:
+    midnight = CALENDAR.start(CALENDAR.day(NOW) + 1)
+    born = f"1990-{date_of(CALENDAR.day(midnight)).isoformat()[5:]}"
+    platform = Platform(redis_url, 0, 0.0)
+    platform.send(make_event("m1", "Signed Up", traits={"birthday": born}, time=midnight - MINUTE))
+    platform.drain()
+    assert [rule for rule, _ in _actions(platform)] == ["signup_welcome"]
+    platform.send(make_event("m2", "Product Viewed", time=midnight + MINUTE))
+    platform.drain()
+    platform.tick(midnight + 2 * MINUTE)
+    platform.drain()
+    assert [rule for rule, _ in _actions(platform)] == ["birthday_greeting", "birthday_greeting", "signup_welcome"]
+
+
+def test_two_members_of_one_device_stay_two(redis_url: str) -> None:
+    platform = Platform(redis_url, 0, 0.0)
+    for number, ids in enumerate(["anonymous_id:d", "user_id:u1 anonymous_id:d", "user_id:u2 anonymous_id:d", "anonymous_id:d"]):
+        platform.send(make_event(f"m{number}", "Product Viewed", ids=ids))
+        platform.drain()
+    people = platform.profiles()
+    assert {name: profile.events for name, profile in people.items()} == {"user_id:u1": 3, "user_id:u2": 1}
+
+
+def test_a_lone_persons_history_follows_a_login(redis_url: str) -> None:
+    platform = Platform(redis_url, 0, 0.0)
+    for number, ids in enumerate(
+        ["anonymous_id:d1", "user_id:u1", "anonymous_id:d2", "user_id:u1 anonymous_id:d1 anonymous_id:d2"]
+    ):
+        platform.send(make_event(f"m{number}", "Product Viewed", ids=ids))
+        platform.drain()
+    (person,) = platform.profiles().values()
+    assert (person.events, person.person, person.merged) == (4, 1, [2, 3])
+
+
+def test_what_cannot_be_read_is_a_dead_letter_and_stops_nobody(redis_url: str) -> None:
+    platform = Platform(redis_url, 0, 0.0)
+    platform.log["events"][0] += [b"", b"{", b"[]", b'{"message_id":"x","kind":"track","time":-5,"received_at":1}']
+    platform.send(make_event("m1", "Order Completed", properties={"total": 5}))
+    platform.send(make_event("m2", "Order Completed", properties={"order_id": "o", "total": "five"}))
+    platform.send(make_event("m3", "Product Viewed", ids="user_id:NULL"))
+    platform.send(make_event("m4", "Signed Up", traits={"big": 2**70, "deep": {"big": [2**70]}}))
+    platform.drain()
+    letters = [msgspec.json.decode(value) for value in platform.out[records.DEAD_LETTERS]]
+    assert sorted((letter["stage"], letter["reason"]) for letter in letters) == [
+        ("profile", "invalid_number"), ("profile", "missing_order_id"),
+        ("resolve", "invalid_time"), ("resolve", "malformed"), ("resolve", "malformed"), ("resolve", "malformed"),
+        ("resolve", "missing_identifier"),
+    ]  # fmt: skip
+    (person,) = platform.profiles().values()
+    assert person.events == 1
+    assert person.attributes["big"].value == str(2**70)

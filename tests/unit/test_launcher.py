@@ -72,7 +72,7 @@ def test_flink_is_valid_yaml_on_loopback_with_a_slot_for_every_job(settings: Set
     assert conf["taskmanager"]["numberOfTaskSlots"] == 4
     assert conf["heartbeat"] == {"interval": 500, "timeout": 4000}
     assert "--add-opens=java.base/java.nio=ALL-UNNAMED" in conf["env"]["java"]["opts"]["all"]
-    wider = yaml.safe_load(configure.flink_yaml(settings.model_copy(update={"parallelism": 4})))
+    wider = yaml.safe_load(configure.flink_yaml(settings.model_copy(update={"parallelism": 4, "profile_parallelism": 4})))
     assert wider["taskmanager"]["numberOfTaskSlots"] >= 12
 
 
@@ -162,7 +162,7 @@ def test_another_clusters_storage_is_refused(settings: Settings) -> None:
 
 def test_the_number_of_partitions_is_fixed_for_life(settings: Settings) -> None:
     folder.claim(settings)
-    with pytest.raises(CdpError, match="made with 16 partitions, but CDP_PARTITIONS is 8"):
+    with pytest.raises(CdpError, match="made with 4 partitions, but CDP_PARTITIONS is 8"):
         folder.claim(settings.model_copy(update={"partitions": 8}))
 
 
