@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-import httpx
+import aiohttp
 import uvloop
 from confluent_kafka import KafkaException, Producer
 from prometheus_client import start_http_server
@@ -35,7 +35,6 @@ def main() -> int:
     """Dispatch until told to stop. Returns the exit code."""
     config = settings()
     logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines hold the webhook's URL, and so perhaps a secret
     try:
         uvloop.run(run(config))
     except CdpError as error:
@@ -67,12 +66,12 @@ async def run(config: Settings) -> None:
     try:
         await dispatcher.run()
     finally:
-        await http.aclose()
+        await http.close()
         await asyncio.to_thread(publisher.close)
         await store.aclose()
 
 
-def channels(config: Settings, http: httpx.AsyncClient) -> dict[str, Channel]:
+def channels(config: Settings, http: aiohttp.ClientSession) -> dict[str, Channel]:
     """The channels by name. Without a webhook's URL its actions are written to the log channel's file."""
     path = config.logs_dir / "actions.jsonl"
     to_log = LogChannel(path)

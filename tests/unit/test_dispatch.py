@@ -2,11 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-import httpx
 import pytest
+from aiohttp import web
 
 from cdp.errors import Unavailable
 from cdp.events import Action
@@ -15,7 +17,8 @@ from serving.dispatch.log_channel import LogChannel
 from serving.dispatch.offsets import Offsets
 from serving.dispatch.outcome import Sent
 from serving.dispatch.retry import MAX_ATTEMPTS, pause
-from serving.dispatch.webhook import Webhook, judge, signature
+from serving.dispatch.together import Together
+from serving.dispatch.webhook import Webhook, client, judge, proxy_of, signature
 
 NOW = 1_795_380_000_000_000
 ACTION = Action(
@@ -138,35 +141,148 @@ def test_answers_are_judged(status: int, header: str, expected: Sent) -> None:
     assert judge(status, header, NOW) == expected
 
 
-def post(handler: Callable[[httpx.Request], httpx.Response], secret: str = "s") -> Sent:
-    async def run() -> Sent:
-        async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as client:
-            return await Webhook(client, "http://hook/x", secret, lambda: NOW).send(ACTION, 2)
+class Receiver:
+    """A real webhook receiver on a port of its own. Answers with `status`; 302 leads to itself."""
 
-    return asyncio.run(run())
+    def __init__(self, status: int = 200, seconds: float = 0.0) -> None:
+        self.status, self.seconds = status, seconds
+        self.seen: list[tuple[dict[str, str], bytes]] = []
+        self.callers: set[object] = set()
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.seen.append(({name.lower(): value for name, value in request.headers.items()}, await request.read()))
+        self.callers.add(request.transport and request.transport.get_extra_info("peername"))
+        await asyncio.sleep(self.seconds)
+        headers = {"Retry-After": "7", "Location": "/elsewhere", "Set-Cookie": "a=b"}
+        return web.Response(status=self.status, body=b"x" * 300_000, headers=headers)
+
+    def post(self, times: int = 1, secret: str = "s", timeout: float = 10.0, action: Action = ACTION) -> list[Sent]:
+        async def run() -> list[Sent]:
+            app = web.Application()
+            app.router.add_route("*", "/{path:.*}", self.take)
+            runner = web.AppRunner(app)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+            await site.start()
+            host, port = runner.addresses[0][:2]
+            try:
+                return await send(f"http://{host}:{port}/hook?key=hidden", times, secret, timeout, action)
+            finally:
+                await runner.cleanup()
+
+        return asyncio.run(run())
+
+
+async def send(url: str, times: int = 1, secret: str = "s", timeout: float = 10.0, action: Action = ACTION) -> list[Sent]:
+    async with client(timeout) as http:
+        webhook = Webhook(http, url, secret, lambda: NOW)
+        return [await webhook.send(action, attempt) for attempt in range(1, times + 1)]
 
 
 def test_the_webhook_is_signed_and_idempotent() -> None:
-    seen: list[httpx.Request] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(200)
-
-    assert post(handler).status == "delivered"
-    request = seen[0]
-    assert request.headers["idempotency-key"] == "a1"
-    assert request.headers["x-cdp-signature"] == signature(b"s", NOW // 1_000_000, request.content)
-    assert json.loads(request.content)["content"] == {"text": "hello"}
-    post(handler, secret="")
-    assert "x-cdp-signature" not in seen[1].headers
+    receiver = Receiver()
+    assert receiver.post() == [Sent("delivered", "HTTP 200")]
+    headers, body = receiver.seen[0]
+    assert (headers["idempotency-key"], headers["x-cdp-attempt"]) == ("a1", "1")
+    assert headers["content-type"] == "application/json"
+    assert headers["x-cdp-signature"] == signature(b"s", NOW // 1_000_000, body)
+    assert json.loads(body)["content"] == {"text": "hello"}
+    receiver.post(secret="")
+    assert "x-cdp-signature" not in receiver.seen[1][0]
 
 
-def test_silence_is_a_failure() -> None:
-    def handler(request: httpx.Request) -> httpx.Response:
-        raise httpx.ReadTimeout("late", request=request)
+@pytest.mark.parametrize("status", [200, 404, 503])
+def test_a_connection_is_used_again_and_keeps_no_cookies(status: int) -> None:
+    receiver = Receiver(status)
+    assert len(receiver.post(times=3)) == 3
+    assert len(receiver.callers) == 1
+    assert not any("cookie" in headers for headers, _ in receiver.seen)
 
-    assert post(handler) == Sent("failed", "ReadTimeout")
+
+def test_a_redirect_is_not_followed_and_a_request_to_wait_is_heard() -> None:
+    redirecting = Receiver(302)
+    assert redirecting.post() == [Sent("gave_up", "HTTP 302")]
+    assert len(redirecting.seen) == 1
+    assert Receiver(429).post() == [Sent("failed", "HTTP 429", 7.0)]
+
+
+def test_silence_and_a_closed_door_are_failures() -> None:
+    assert Receiver(seconds=5.0).post(timeout=0.1) == [Sent("failed", "TimeoutError")]
+    with socket.socket() as closed:  # bound, but nobody listens
+        closed.bind(("127.0.0.1", 0))
+        assert asyncio.run(send(f"http://127.0.0.1:{closed.getsockname()[1]}/")) == [Sent("failed", "ClientConnectorError")]
+
+
+async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf")
+    writer.close()
+
+
+def test_half_an_answer_is_a_failure() -> None:
+    async def run() -> list[Sent]:
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+            return await send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+
+    assert asyncio.run(run()) == [Sent("failed", "ClientPayloadError")]
+
+
+@pytest.mark.parametrize("url", ["nowhere", "http://", "http://[::1", "ftp://127.0.0.1/", "http://127.0.0.1:port/"])
+def test_a_url_that_cannot_be_used_is_given_up(url: str) -> None:
+    assert [sent.status for sent in asyncio.run(send(url))] == ["gave_up"]
+
+
+def test_a_header_cannot_be_smuggled_in() -> None:
+    receiver = Receiver()
+    action = Action(**{**{f: getattr(ACTION, f) for f in ACTION.__struct_fields__}, "action_id": "a\r\nX-Evil: 1"})
+    assert [sent.status for sent in receiver.post(action=action)] == ["gave_up"]
+    assert receiver.seen == []
+
+
+def test_the_url_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # the receiver's own
+    sent = [*Receiver().post(), *Receiver(500).post(), *asyncio.run(send("http://[::1/?key=hidden"))]
+    assert "hidden" not in caplog.text + repr(sent)
+
+
+def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert proxy_of("https://hook.example/x") is None
+    monkeypatch.setenv("https_proxy", "proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    assert proxy_of("https://hook.example/x") == "http://proxy.example:3128"
+    assert proxy_of("https://inside.example/x") is None
+    assert proxy_of("http://hook.example/x") is None
+    assert proxy_of("http://[::1") is None
+
+
+def test_asks_that_come_meanwhile_go_together() -> None:
+    trips: list[list[int]] = []
+
+    async def trip(asks: Sequence[int]) -> list[int]:
+        trips.append(list(asks))
+        await asyncio.sleep(0.01)
+        if 13 in asks:
+            raise Unavailable("away")
+        return [-ask for ask in asks]
+
+    async def run() -> list[int | BaseException]:
+        together = Together(trip)
+        first = [asyncio.create_task(together(ask)) for ask in (1, 2)]
+        await asyncio.sleep(0.001)
+        later = [asyncio.create_task(together(ask)) for ask in (3, 4, 5)]
+        await asyncio.sleep(0.001)
+        later[1].cancel()
+        answers = await asyncio.gather(*first, *later, return_exceptions=True)
+        return [*answers, *await asyncio.gather(together(13), together(6), return_exceptions=True), await together(7)]
+
+    answers = asyncio.run(run())
+    assert answers[:3] == [-1, -2, -3] and answers[4] == -5 and answers[7] == -7
+    assert isinstance(answers[3], asyncio.CancelledError)
+    assert all(isinstance(answer, Unavailable) for answer in answers[5:7])
+    assert trips == [[1, 2], [3, 4, 5], [13, 6], [7]]
 
 
 def test_the_log_channel_writes_a_private_line(tmp_path: Path) -> None:
