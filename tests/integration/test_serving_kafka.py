@@ -1,5 +1,6 @@
 """Collect and dispatch as processes, on a real Kafka broker and a real Redis."""
 
+import asyncio
 import json
 import os
 import signal
@@ -21,13 +22,16 @@ import httpx
 import pytest
 import segment.analytics.client as sdk
 
-from cdp import kafka
+from cdp import kafka, redis
+from cdp.errors import Unavailable
 from cdp.events import Action, encode
 from cdp.settings import Settings
 from cdp.topics import Names
 from serving.definitions import mint_write_key
+from serving.dispatch.fence import Fence
 
 PARTITIONS = 4
+Record = tuple[int, int, str, dict[str, Any]]  # partition, offset, key, value
 
 
 @dataclass
@@ -46,13 +50,17 @@ class World:
                 started.terminate()
                 assert started.wait(30) in (0, -signal.SIGTERM)
 
-    def read(self, topic: str, count: int) -> list[tuple[int, int, str, dict[str, Any]]]:
-        """(partition, offset, key, value) of the first `count` records."""
+    def read(self, topic: str, count: int) -> list[Record]:
+        """The first `count` records."""
+        return self.read_until(topic, lambda records: len(records) >= count)
+
+    def read_until(self, topic: str, enough: Callable[[list[Record]], bool]) -> list[Record]:
+        """The records from the first one on, until there are enough of them or a minute is over."""
         client = kafka.consumer(self.settings.kafka_servers, group=f"test-{uuid.uuid4()}", client_id="test")
         client.subscribe([topic])
-        records: list[tuple[int, int, str, dict[str, Any]]] = []
+        records: list[Record] = []
         deadline = time.monotonic() + 60
-        while len(records) < count and time.monotonic() < deadline:
+        while not enough(records) and time.monotonic() < deadline:
             record = client.poll(0.5)
             if record is not None and record.error() is None:
                 records.append((record.partition(), record.offset(), record.key().decode(), json.loads(record.value())))
@@ -123,9 +131,7 @@ def test_a_real_sdk_sends_and_every_event_is_in_kafka(world: World) -> None:
         assert [value["reason"] for *_, value in letters] == ["unsupported_type"]
 
         assert httpx.post(f"{url}/v1/batch", content=b"{").status_code == 400
-        import redis
-
-        assert redis.Redis.from_url(world.settings.redis_url).hgetall(world.names.rejected_key) == {b"invalid_json": b"1"}
+        assert redis.connect(world.settings.redis_url).hgetall(world.names.rejected_key) == {b"invalid_json": b"1"}
         ready = httpx.get(f"{url}/readyz", timeout=10)
         assert ready.status_code == 503
         assert {name: part["ok"] for name, part in ready.json()["parts"].items()} == {
@@ -185,6 +191,10 @@ def action(name: str, channel: str = "webhook") -> Action:
     )  # fmt: skip
 
 
+def delivered(records: list[Record]) -> set[str]:
+    return {value["action_id"] for *_, value in records if value["status"] == "delivered"}
+
+
 def test_actions_survive_a_killed_dispatcher(world: World, hook: Hook) -> None:
     world.env["CDP_WEBHOOK_URL"] = hook.url
     producer = kafka.producer(world.settings.kafka_servers, client_id="test")
@@ -199,12 +209,28 @@ def test_actions_survive_a_killed_dispatcher(world: World, hook: Hook) -> None:
         first.wait()
     with world.process("serving.dispatch"):
         eventually(lambda: set(hook.taken) == set(names))
-        deliveries = world.read(world.names.deliveries, len(names) + 1)
-        final = {value["action_id"] for *_, value in deliveries if value["status"] == "delivered"}
-        eventually(lambda: {v["action_id"] for *_, v in world.read(world.names.deliveries, len(names) + 4)} == {*names, "to-log"})
-    assert final <= {*names, "to-log"}
+        deliveries = world.read_until(world.names.deliveries, lambda records: delivered(records) >= {*names, "to-log"})
+    assert delivered(deliveries) == {*names, "to-log"}
     repeated = [name for name, count in hook.taken.items() if count > 1]
     assert len(repeated) <= 64  # only what was under way at the moment of the kill
     assert hook.seen["flaky"] >= 3
     lines = (world.settings.logs_dir / "actions.jsonl").read_text().splitlines()
     assert {json.loads(line)["action_id"] for line in lines} == {"to-log"}
+
+
+def test_the_fence_of_many_actions_at_once(redis_url: str) -> None:
+    async def run(url: str) -> list[tuple[bytes | None, int]]:
+        store = redis.connect_async(url)
+        fence = Fence(store, Names("fence"))
+        try:
+            await asyncio.gather(*(fence.done(f"a{n}", b"%d" % n) for n in range(50)), fence.failed("b", 3))
+            found = await asyncio.gather(*(fence.look(name) for name in [*(f"a{n}" for n in range(50)), "b", "c"]))
+            assert 0 < await store.ttl("fence:done:{a0}") <= 90 * 86_400
+            assert 0 < await store.ttl("fence:tries:{b}") <= 7 * 86_400
+            return found
+        finally:
+            await store.aclose()
+
+    assert asyncio.run(run(redis_url)) == [*((b"%d" % n, 0) for n in range(50)), (None, 3), (None, 0)]
+    with pytest.raises(Unavailable):
+        asyncio.run(run("redis://127.0.0.1:1/0"))
