@@ -180,4 +180,3 @@ class Merge(msgspec.Struct, kw_only=True, tag_field="change", tag="merge"):
 
 
 encode = msgspec.json.Encoder().encode
-decode_event = msgspec.json.Decoder(Event).decode
