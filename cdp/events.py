@@ -180,3 +180,4 @@ class Merge(msgspec.Struct, kw_only=True, tag_field="change", tag="merge"):
 
 
 encode = msgspec.json.Encoder().encode
+decode_event = msgspec.json.Decoder(Event).decode

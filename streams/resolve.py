@@ -7,7 +7,7 @@ from functools import lru_cache
 import msgspec
 
 from cdp.errors import InvalidEvent
-from cdp.events import DeadLetter, Event, Identifier, encode
+from cdp.events import DeadLetter, Identifier, decode_event, encode
 from rules.identity import normalise
 from streams import records
 from streams.graph import IdentityGraph, Linked, LinkRequest, Merged
@@ -17,7 +17,6 @@ Row = tuple[bytes, int, int]
 
 WEAKEST = 99
 
-_decode = msgspec.json.Decoder(Event).decode
 _MINIMUM_TIME = 0
 _MAXIMUM_TIME = 4_102_444_800_000_000  # the year 2100
 
@@ -114,7 +113,7 @@ class ResolveStep:
 
     def _rewrite(self, value: bytes) -> bytes:
         """The event with its identifiers in normal form, and without those that identify nobody."""
-        event = _decode(value)
+        event = decode_event(value)
         normal = [(i.type, normalise(i.type, i.value)) for i in event.ids]
         event.ids = [Identifier(type_, form) for type_, form in normal if form is not None]
         return encode(event)
