@@ -9,7 +9,7 @@ import msgspec
 
 CONTRACT_VERSION = 1
 
-Kind = Literal["track", "identify", "page", "screen", "alias", "order", "profile", "tick", "command"]
+Kind = Literal["track", "identify", "page", "screen", "alias", "order", "profile", "group", "unbind", "tick", "command"]
 
 ORDER_COMPLETED = "Order Completed"
 ORDER_REFUNDED = "Order Refunded"
@@ -25,6 +25,9 @@ def is_order(kind: str, event: str) -> bool:
     return event in ORDER_EVENTS and kind in NAMED_KINDS
 
 
+PROFILE_OPERATIONS = frozenset({"set_once", "increment", "append", "union", "unset", "delete"})
+"""What the `event` of kind ``profile`` may name; `traits` hold the values. To set a value is kind ``identify``."""
+
 EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 
@@ -36,11 +39,15 @@ class Identifier(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where an event came from: the write key's name, and the SDK with its version."""
+    """Where an event came from: the write key's name, and the SDK with its version.
+
+    `replay_of`: ``partition:offset`` on `cdp.dead-letters` of the letter whose repair this event is; else "".
+    """
 
     name: str = ""
     library: str = ""
     version: str = ""
+    replay_of: str = ""
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -48,12 +55,15 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     Attributes:
         message_id: the source's own id of the message: the same id twice is the same event.
-        kind: what sort of message it is.
-        event: the event's name (Segment's e-commerce names); empty for identify, page name for page and screen.
+        kind: what sort of message it is. ``group`` and ``unbind`` are kept as facts and change nobody.
+        event: the event's name (Segment's e-commerce names); empty for identify, page name for page and screen;
+            for ``profile`` one of PROFILE_OPERATIONS.
         time: event time, corrected for the client's clock, in microseconds.
         received_at: when the collector took it, in microseconds.
         ids: the person's identifiers, as sent.
         properties, traits, context: JSON objects, kept as they came.
+        bot: whether a machine made it: a fact that counts for nobody.
+        traffic: the channel of traffic that brought the visitor (``search``, ``paid``, ``direct`` ...); "" if not known.
     """
 
     message_id: str
@@ -69,6 +79,8 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     traits: msgspec.Raw = EMPTY_OBJECT
     context: msgspec.Raw = EMPTY_OBJECT
     source: Source = Source()
+    bot: bool = False
+    traffic: str = ""
 
 
 class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -80,6 +92,8 @@ class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
         payload: what came, as text (undecodable bytes replaced).
         p, o: partition and offset on `cdp.events`; -1 when it never got there (stage ``collect``).
         time: when it was refused, in microseconds.
+        letter_id: drawn by the collector (stage ``collect``), so that a letter written twice counts once; "" otherwise.
+        dialect, request: the wire format of the payload, and what its request said for all of its messages (stage ``collect``).
     """
 
     stage: str
@@ -92,6 +106,25 @@ class DeadLetter(msgspec.Struct, kw_only=True, omit_defaults=True):
     source: str = ""
     p: int = -1
     o: int = -1
+    letter_id: str = ""
+    dialect: str = ""
+    request: msgspec.Raw = EMPTY_OBJECT
+
+
+class Item(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Something that is not a person (a product, a shop) was described, or deleted, on `cdp.items`.
+
+    `time` and `received_at` as in Event; `properties` is a JSON object, empty when it is deleted. The latest by time counts.
+    """
+
+    item_type: str
+    item_id: str
+    time: int
+    received_at: int
+    message_id: str
+    operation: Literal["set", "delete"] = "set"
+    properties: msgspec.Raw = EMPTY_OBJECT
+    source: Source = Source()
 
 
 class Action(msgspec.Struct, kw_only=True):
@@ -134,7 +167,10 @@ class Delivery(msgspec.Struct, kw_only=True):
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """An event that was not applied because it had been already: written to `cdp.facts` for the ledger."""
+    """An event that was not applied because it had been already: written to `cdp.facts` for the ledger.
+
+    `conflict`: the message that came first under this id said something else; the first one counts. `replay_of` as in Source.
+    """
 
     outcome: Literal["duplicate"]
     message_id: str
@@ -144,6 +180,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     origin: tuple[int, int]
     p: int
     o: int
+    conflict: bool = False
+    replay_of: str = ""
 
 
 Value = str | int | float | bool | None

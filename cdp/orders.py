@@ -19,6 +19,7 @@ Status = Literal["completed", "refunded", "cancelled"]
 STATUS: dict[str, Status] = {ORDER_COMPLETED: "completed", ORDER_REFUNDED: "refunded", ORDER_CANCELLED: "cancelled"}
 MAX_AMOUNT = 10**13 * MONEY  # what a Decimal(18, 4) column holds, with room for sums
 MAX_LINES = 10_000
+MAX_VERSION = 2**63 - 2  # the number above it means: a cancellation without a version
 
 _decode = msgspec.json.Decoder().decode
 
@@ -38,7 +39,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class OrderEvent:
-    """What an order event says. `amount` is signed, 1/10,000: refunds are negative; None: the event does not say."""
+    """What an order event says. `amount` is signed, 1/10,000: refunds are negative; None: the event does not say.
+
+    `version`: the source's count of the order's versions, of which the highest stands; 0: it counts none.
+    """
 
     order_id: str
     status: Status
@@ -47,6 +51,7 @@ class OrderEvent:
     quantity: int
     currency: str
     lines: tuple[Line, ...]
+    version: int = 0
 
 
 def parse_order(event: str, properties: bytes | msgspec.Raw) -> OrderEvent:
@@ -61,6 +66,9 @@ def parse_order(event: str, properties: bytes | msgspec.Raw) -> OrderEvent:
     order_id = _text(values.get("order_id"))
     if not order_id:
         raise InvalidEvent("missing_order_id", "properties.order_id", f"{event} has no order_id.", "Send properties.order_id.")
+    version = values.get("version")
+    if version is not None and not (type(version) is int and 0 <= version <= MAX_VERSION):
+        raise InvalidEvent("invalid_number", "properties.version", "properties.version must be an integer, 0 or more.")
     status = STATUS[event]
     products = values.get("products") or []
     if not isinstance(products, list) or len(products) > MAX_LINES:
@@ -82,6 +90,7 @@ def parse_order(event: str, properties: bytes | msgspec.Raw) -> OrderEvent:
         quantity=sum(line.quantity for line in lines),
         currency=_text(values.get("currency")).upper()[:8],
         lines=lines,
+        version=version or 0,
     )
 
 

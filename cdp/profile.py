@@ -1,6 +1,7 @@
 """A person's profile: what PROFILE keeps in Redis, and what the API reads.
 
-In Redis a profile is one string: eight bytes of version (big endian, for the compare-and-set), then MessagePack.
+In Redis a profile is one string: eight bytes of version (big endian, for the compare-and-set), a byte that says the format,
+then MessagePack. A profile of another format is refused, never guessed at.
 Everything under "state" is a function of the set of applied events, not of their order; `tags` holds what the last
 evaluation found and since when; the rest is bookkeeping of the writer.
 """
@@ -13,12 +14,17 @@ import msgspec
 MONEY = 10_000  # amounts are integers of 1/10,000 of the currency's unit: sums do not depend on the order
 
 FULL_REFUND = -1  # amount of a refund that names none: everything
+FINAL = 2**63 - 1  # version of a cancellation that names none: whatever version is placed, it stands
+
+FORMAT = 2  # raise it with every change that older profiles cannot be read under
+ID_DIGEST, PAYLOAD_DIGEST = 8, 4  # bytes; together they are a message's mark
+MARK = ID_DIGEST + PAYLOAD_DIGEST
 
 TagValue = str | int | float | bool
 
 
 class Placed(msgspec.Struct, array_like=True):
-    """An order as placed: the version with the latest (time, digest) wins."""
+    """An order as placed: the highest (version, time, digest) wins. A source that counts no versions sends 0."""
 
     time: int
     digest: int
@@ -26,14 +32,46 @@ class Placed(msgspec.Struct, array_like=True):
     quantity: int
     currency: str
     categories: dict[str, int]
+    version: int = 0
 
 
 class Order(msgspec.Struct, array_like=True):
-    """What is known of one order, whatever came first: placed, refunds by message digest, first cancellation."""
+    """What is known of one order, whatever came first.
+
+    Attributes:
+        placed: as placed.
+        refunds: by message digest: time, amount (or FULL_REFUND) and currency.
+        cancelled: the highest version that a cancellation has, FINAL if one has none; None: there is no cancellation.
+    """
 
     placed: Placed | None = None
-    refunds: dict[int, tuple[int, int]] = {}
+    refunds: dict[int, tuple[int, int, str]] = {}
     cancelled: int | None = None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the order is cancelled, and was not placed again by a higher version."""
+        return self.cancelled is not None and self.cancelled >= (self.placed.version if self.placed is not None else 0)
+
+    @property
+    def refunded_by_name(self) -> int:
+        """What the refunds that name an amount give back: all that a refund without its order says."""
+        return sum(amount for _, amount, _ in self.refunds.values() if amount != FULL_REFUND)
+
+    @property
+    def refunded(self) -> int | None:
+        """What was given back, in 1/10,000; None: everything.
+
+        Only refunds in the order's own currency (or in none) count: there is no subtracting euros from yuan.
+        """
+        own = self.placed.currency if self.placed is not None else ""
+        total = 0
+        for _, amount, currency in self.refunds.values():
+            if amount == FULL_REFUND:
+                return None
+            if not own or not currency or own == currency:
+                total += amount
+        return total
 
 
 class Moment(msgspec.Struct, array_like=True):
@@ -48,11 +86,39 @@ class Moment(msgspec.Struct, array_like=True):
 
 
 class Attribute(msgspec.Struct, array_like=True):
-    """A trait: the value with the latest (time, digest) wins."""
+    """A trait: the value as it is now, and the event that gave it.
+
+    Without `operations` it was only ever set and unset, and the latest (time, digest) wins.
+
+    Attributes:
+        gone: it was unset or deleted: the person has not got it, and `value` is None.
+        operations: what it is worked out from, if more was done to it: see `streams.attributes`.
+    """
 
     value: Any
     time: int
     digest: int
+    gone: bool = False
+    operations: "Operations | None" = None
+
+
+class Operations(msgspec.Struct, array_like=True):
+    """Everything that was done to one trait, kept so that the order of arrival makes no difference.
+
+    Attributes:
+        base: the latest set or unset: (time, digest, gone, value).
+        first, last: the earliest and the latest set_once: (time, digest, value).
+        added: the newest increments, ascending: (time, digest, amount in 1/10,000).
+        older: the increments before those as one: (time and digest of the newest of them, sum); None: there are none.
+        items: appended values as JSON, with when each was appended last: (time, digest, place in the list).
+    """
+
+    base: tuple[int, int, bool, Any] | None = None
+    first: tuple[int, int, Any] | None = None
+    last: tuple[int, int, Any] | None = None
+    added: list[tuple[int, int, int]] = []
+    older: tuple[int, int, int] | None = None
+    items: dict[str, tuple[int, int, int]] = {}
 
 
 class Tag(msgspec.Struct, array_like=True):
@@ -77,12 +143,14 @@ class Profile(msgspec.Struct, array_like=True):
         orders: by order id.
         occasions: ``rule|occasion`` to the time it fired: what may happen once, has happened.
         merged: people who became this one.
-        marks: local day of receipt to 8-byte digests of the messages applied, one after the other.
+        marks: day of receipt (UTC) to the marks of the messages applied, one after the other: a digest of the message id
+            (8 bytes), and one of what the message says (4 bytes).
         tags: by name.
         into: the survivor, once this person was merged away; the profile is frozen then.
         awaiting: merged people whose state is still on its way; events wait in `pending` until it is here.
         offset: of the last record applied, on this person's partition of `resolved`.
         due: when time alone will change something next, in microseconds; 0: never.
+        deleted: (time, digest) of the latest event that deleted all attributes: older ones are gone.
     """
 
     person: int
@@ -104,28 +172,34 @@ class Profile(msgspec.Struct, array_like=True):
     pending: list[tuple[int, bytes]] = []
     offset: int = -1
     due: int = 0
+    deleted: tuple[int, int] = (0, 0)
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Profile).decode
-_VERSION = struct.Struct(">Q")
+_HEAD = struct.Struct(">QB")
 
 
 def pack(profile: Profile, version: int) -> bytes:
     """The Redis value of a profile."""
-    return _VERSION.pack(version) + _encode(profile)
+    return _HEAD.pack(version, FORMAT) + _encode(profile)
 
 
 def unpack(value: bytes) -> tuple[Profile, int]:
-    """The profile and its version. Raises msgspec.DecodeError if the bytes are not a profile."""
-    return _decode(memoryview(value)[8:]), _VERSION.unpack_from(value)[0]
+    """The profile and its version. Raises msgspec.DecodeError if the bytes are not a profile of this format."""
+    if len(value) < _HEAD.size:
+        raise msgspec.DecodeError("not a profile: too short")
+    version, format_ = _HEAD.unpack_from(value)
+    if format_ != FORMAT:
+        raise msgspec.DecodeError(f"a profile of another format: {format_}, not {FORMAT}; this data folder is of another version")
+    return _decode(memoryview(value)[_HEAD.size :]), version
 
 
 def pack_state(profile: Profile) -> bytes:
     """A profile without version: what travels to the survivor of a merge."""
-    return _encode(profile)
+    return pack(profile, 0)
 
 
 def unpack_state(value: bytes) -> Profile:
     """The inverse of `pack_state`."""
-    return _decode(value)
+    return unpack(value)[0]

@@ -46,10 +46,16 @@ class Names:
         """Everything refused, with the reason."""
         return f"{self.prefix}.dead-letters"
 
+    @property
+    def items(self) -> str:
+        """What was said of things that are not people; key = ``type:id``."""
+        return f"{self.prefix}.items"
+
     def all_topics(self) -> list[str]:
         """Every topic of the platform."""
         return [
             self.events, self.resolved, self.facts, self.changes, self.actions, self.deliveries, self.dead_letters,
+            self.items,
         ]  # fmt: skip
 
     def group(self, job: str) -> str:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from cdp.clock import MINUTE, Calendar, date_of, day_number
-from cdp.profile import FULL_REFUND, MONEY, Order, Profile, TagValue
+from cdp.profile import MONEY, Order, Profile, TagValue
 
 TOTAL = -1  # key of the all-time total beside the daily buckets
 
@@ -63,14 +63,14 @@ class Context:
     def _count_orders(self) -> dict[int | None, OrderFigures]:
         figures = {days: OrderFigures() for days in self.windows}
         for order in self.profile.orders.values():
-            if order.cancelled is not None:
+            if order.is_cancelled:
                 continue
-            refunded = [amount for _, amount in order.refunds.values()]
+            refunded = order.refunded
             if order.placed is not None:
                 placed = order.placed
-                net, moment = (0 if FULL_REFUND in refunded else placed.amount - sum(refunded)), placed.time
+                net, moment = (0 if refunded is None else placed.amount - refunded), placed.time
             else:
-                net, moment = -sum(a for a in refunded if a != FULL_REFUND), min(time for time, _ in order.refunds.values())
+                net, moment = -order.refunded_by_name, min(time for time, _, _ in order.refunds.values())
             age = self.today - self.calendar.day(moment)
             for days, figure in figures.items():
                 if days is None or 0 <= age < days:
@@ -79,7 +79,7 @@ class Context:
 
     def order_time(self, last: bool) -> int | None:
         """Time of the first or last order that stands."""
-        times = [o.placed.time for o in self.profile.orders.values() if o.placed is not None and o.cancelled is None]
+        times = [o.placed.time for o in self.profile.orders.values() if o.placed is not None and not o.is_cancelled]
         return (max(times) if last else min(times)) if times else None
 
     def top_category(self, days: int | None) -> str | None:

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from cdp.clock import wall_clock
-from cdp.events import EMPTY_OBJECT, Action, DeadLetter, Delivery, Identifier, Merge, Source, TagChanges, is_order
+from cdp.events import EMPTY_OBJECT, Action, DeadLetter, Delivery, Identifier, Item, Merge, Source, TagChanges, is_order
+from cdp.hosts import host_of
 from cdp.orders import Line, OrderEvent, parse_order
 from sinks.tables import TABLES
 
@@ -24,6 +25,8 @@ class FactEvent(msgspec.Struct, kw_only=True):
     message_id: str
     time: int
     outcome: str = ""
+    conflict: bool = False
+    replay_of: str = ""
     kind: str = ""
     received_at: int = 0
     event: str = ""
@@ -34,6 +37,8 @@ class FactEvent(msgspec.Struct, kw_only=True):
     traits: msgspec.Raw = EMPTY_OBJECT
     context: msgspec.Raw = EMPTY_OBJECT
     source: Source = Source()
+    bot: bool = False
+    traffic: str = ""
 
 
 class _Campaign(msgspec.Struct):
@@ -44,22 +49,46 @@ class _Campaign(msgspec.Struct):
 
 class _Page(msgspec.Struct):
     path: str = ""
+    referrer: str = ""
+
+
+class _Client(msgspec.Struct):
+    browser: str = ""
+    os: str = ""
+    device: str = ""
+
+
+class _Geo(msgspec.Struct):
+    country: str = ""
+
+
+class _Click(msgspec.Struct):
+    value: str = ""
 
 
 class _Context(msgspec.Struct):
     campaign: _Campaign | None = None
     page: _Page | None = None
+    client: _Client | None = None
+    geo: _Geo | None = None
+    click_id: _Click | None = None
 
 
 _decode_fact = msgspec.json.Decoder(FactEvent).decode
 _decode_change = msgspec.json.Decoder(TagChanges | Merge).decode
 _decode_action = msgspec.json.Decoder(Action).decode
 _decode_delivery = msgspec.json.Decoder(Delivery).decode
+_decode_item = msgspec.json.Decoder(Item).decode
 _decode_letter = msgspec.json.Decoder(DeadLetter).decode
 _decode_context = msgspec.json.Decoder(_Context).decode
 _NO_CONTEXT = _Context()
 _NO_CAMPAIGN = _Campaign()
 _NO_PAGE = _Page()
+_NO_CLIENT = _Client()
+_NO_GEO = _Geo()
+_NO_CLICK = _Click()
+_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
+_PARTS = (("campaign", _Campaign), ("page", _Page), ("client", _Client), ("geo", _Geo), ("click_id", _Click))
 
 
 def new_rows() -> Rows:
@@ -72,18 +101,27 @@ def add_fact(rows: Rows, value: bytes, partition: int, offset: int) -> None:
     fact = _decode_fact(value)
     position = (fact.p, fact.o)
     if fact.outcome:
-        rows["duplicates"].append((fact.time, fact.message_id, fact.one_id, fact.person, *fact.origin, *position, 0))
+        rows["duplicates"].append(
+            (
+                fact.time, fact.message_id, fact.one_id, fact.person, *fact.origin, int(fact.conflict), fact.replay_of,
+                *position, 0,
+            )
+        )  # fmt: skip
         return
-    order = parse_order(fact.event, fact.properties) if is_order(fact.kind, fact.event) else None
+    order = parse_order(fact.event, fact.properties) if not fact.bot and is_order(fact.kind, fact.event) else None
     context = _context(fact.context)
     campaign = context.campaign or _NO_CAMPAIGN
+    page = context.page or _NO_PAGE
+    client = context.client or _NO_CLIENT
     ids = {identifier.type: identifier.value for identifier in fact.ids}
     rows["events"].append(
         (
             fact.time, fact.received_at, fact.one_id, fact.person, fact.message_id, fact.kind, fact.event, fact.channel,
             fact.store, fact.source.name, fact.source.library, campaign.name, campaign.source, campaign.medium,
-            (context.page or _NO_PAGE).path, ids.get("anonymous_id", ""), bytes(fact.properties), bytes(fact.traits),
-            bytes(fact.context), *fact.origin, *position, 0,
+            page.path, ids.get("anonymous_id", ""), int(fact.bot), fact.traffic, client.browser, client.os, client.device,
+            (context.geo or _NO_GEO).country, host_of(page.referrer) if page.referrer else "",
+            (context.click_id or _NO_CLICK).value,
+            bytes(fact.properties), bytes(fact.traits), bytes(fact.context), fact.source.replay_of, *fact.origin, *position, 0,
         )
     )  # fmt: skip
     if order is not None:
@@ -95,8 +133,8 @@ def _add_order(rows: Rows, fact: FactEvent, order: OrderEvent, ids: dict[str, st
     who = (fact.time, fact.received_at, fact.one_id, fact.person, customer, order.order_id)
     rows["orders"].append(
         (
-            *who, order.status, order.quantity, order.amount or 0, order.currency, len(order.lines), fact.channel,
-            fact.store, fact.message_id, *position, 0,
+            *who, order.status, order.quantity, order.amount or 0, order.currency, len(order.lines), order.version,
+            fact.channel, fact.store, fact.message_id, *position, 0,
         )
     )  # fmt: skip
     for seq, line in enumerate(order.lines):
@@ -118,7 +156,22 @@ def _context(raw: msgspec.Raw) -> _Context:
     try:
         return _decode_context(raw)
     except msgspec.MsgspecError:
-        return _NO_CONTEXT  # of another shape: kept as it is in the column `context`
+        return _readable(raw)
+
+
+def _readable(raw: msgspec.Raw) -> _Context:
+    """What can be read of a context in which something has another shape; all of it stays in the column `context`."""
+    try:
+        parts = _decode_any(raw)
+    except msgspec.MsgspecError:
+        return _NO_CONTEXT
+    found = _Context()
+    for name, kind in _PARTS:
+        part = parts.get(name)
+        if isinstance(part, dict):
+            texts = {field: part[field] for field in kind.__struct_fields__ if isinstance(part.get(field), str)}
+            setattr(found, name, kind(**texts))
+    return found
 
 
 def add_change(rows: Rows, value: bytes, partition: int, offset: int) -> None:
@@ -167,7 +220,19 @@ def add_dead_letter(rows: Rows, value: bytes, partition: int, offset: int) -> No
     rows["dead_letters"].append(
         (
             letter.time, letter.stage, letter.reason, letter.field, letter.detail, letter.message_id, letter.source,
-            letter.payload, letter.p, letter.o, partition, offset, 0,
+            letter.payload, letter.p, letter.o, letter.letter_id, letter.dialect,
+            bytes(letter.request), partition, offset, 0,
+        )
+    )  # fmt: skip
+
+
+def add_item(rows: Rows, value: bytes, partition: int, offset: int) -> None:
+    """A record of `items`: its position is its own on that topic."""
+    item = _decode_item(value)
+    rows["items"].append(
+        (
+            item.time, item.received_at, item.item_type, item.item_id, item.operation, bytes(item.properties), item.message_id,
+            item.source.name, item.source.replay_of, partition, offset, 0,
         )
     )  # fmt: skip
 
@@ -186,6 +251,9 @@ def add_unreadable(rows: Rows, value: bytes, partition: int, offset: int, error:
             value.decode("utf-8", "replace"),
             -1,
             -1,
+            "",
+            "",
+            b"{}",
             partition,
             offset,
             1,

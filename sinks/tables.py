@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-ColumnKind = Literal["text", "time", "u16", "u32", "u64", "i32", "i64", "money", "quantity"]
+ColumnKind = Literal["text", "time", "u8", "u16", "u32", "u64", "i32", "i64", "money", "quantity"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ _ALL = (
         (
             *_TIMES, *_PERSON,
             *_texts("message_id", "kind", "event", "channel", "store", "source", "library", "campaign", "campaign_source",
-                    "campaign_medium", "path", "device", "properties", "traits", "context"),
+                    "campaign_medium", "path", "device"),
+            ("bot", "u8"), *_texts("traffic", "browser", "os", "device_type", "country", "referrer_domain", "click_id"),
+            *_texts("properties", "traits", "context", "replay_of"),
             *_ORIGIN, *POSITION,
         ),
     ),
@@ -38,7 +40,7 @@ _ALL = (
         "orders",
         (
             *_TIMES, *_PERSON, *_texts("customer_id", "order_id", "status"), ("quantity", "quantity"), ("amount", "money"),
-            *_texts("currency"), ("items", "u32"), *_texts("channel", "store", "message_id"), *POSITION,
+            *_texts("currency"), ("items", "u32"), ("version", "u64"), *_texts("channel", "store", "message_id"), *POSITION,
         ),
     ),
     Table(
@@ -68,13 +70,23 @@ _ALL = (
         "merges",
         (("event_time", "time"), *_PERSON, *_texts("loser"), ("loser_person", "u32"), *_texts("message_id"), *POSITION),
     ),
-    Table("duplicates", (("event_time", "time"), *_texts("message_id"), *_PERSON, *_ORIGIN, *POSITION)),
+    Table(
+        "duplicates",
+        (
+            ("event_time", "time"), *_texts("message_id"), *_PERSON, *_ORIGIN, ("conflict", "u8"), *_texts("replay_of"),
+            *POSITION,
+        ),
+    ),
     Table(
         "dead_letters",
         (
             ("event_time", "time"), *_texts("stage", "reason", "field", "detail", "message_id", "source", "payload"),
-            ("origin_partition", "i32"), ("origin_offset", "i64"), *POSITION,
+            ("origin_partition", "i32"), ("origin_offset", "i64"), *_texts("letter_id", "dialect", "request"), *POSITION,
         ),
+    ),
+    Table(
+        "items",
+        (*_TIMES, *_texts("item_type", "item_id", "operation", "properties", "message_id", "source", "replay_of"), *POSITION),
     ),
 )  # fmt: skip
 

@@ -24,6 +24,7 @@ from sinks.rows import (
     add_dead_letter,
     add_delivery,
     add_fact,
+    add_item,
     add_unreadable,
     new_rows,
 )
@@ -36,6 +37,7 @@ Row = tuple[Any, ...]
 
 _TYPES: dict[ColumnKind, Callable[[], pa.DataType]] = {
     "time": lambda: pa.timestamp("us", tz="UTC"),
+    "u8": pa.uint8,
     "u16": pa.uint16,
     "u32": pa.uint32,
     "u64": pa.uint64,
@@ -62,6 +64,7 @@ class FactWriter:
             names.actions: add_action,
             names.deliveries: add_delivery,
             names.dead_letters: add_dead_letter,
+            names.items: add_item,
         }
 
     def process(self, records: Iterable[Record]) -> dict[str, int]:

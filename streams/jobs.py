@@ -35,7 +35,9 @@ class Resolve(BatchFunction):
         types = priorities()
         graph = IdentityGraph(connect(settings.redis_url), names, [name for name, (_, exclusive) in types.items() if exclusive])
         committed = watch_committed(settings.kafka_servers, names.group(self.job), names.events, settings.partitions)
-        return ResolveStep(graph, {name: priority for name, (priority, _) in types.items()}, committed, wall_clock).process
+        return ResolveStep(
+            graph, {name: priority for name, (priority, _) in types.items()}, committed, settings.partitions, wall_clock
+        ).process
 
 
 class Profile(BatchFunction):

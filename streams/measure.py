@@ -9,13 +9,16 @@ import xxhash
 from cdp.clock import DAY, Calendar
 from cdp.errors import InvalidEvent
 from cdp.events import is_order
-from cdp.orders import OrderEvent, parse_order
-from cdp.profile import FULL_REFUND, MONEY, Attribute, Moment, Order, Placed, Profile
+from cdp.operations import check_operation
+from cdp.orders import MAX_AMOUNT, OrderEvent, parse_order
+from cdp.profile import FINAL, FULL_REFUND, ID_DIGEST, MARK, MONEY, PAYLOAD_DIGEST, Moment, Order, Placed, Profile
 from rules.compile_python import CompiledRules
 from rules.evaluate import TOTAL
+from streams import attributes
 from streams.records import Resolved
 
 MARK_DAYS = 28
+SILENT_KINDS = frozenset({"group", "unbind"})  # facts that change nobody
 
 Touched = int
 """What an event touched: attributes whose values changed, orders, the calendar (a figure's first event of a day)."""
@@ -27,11 +30,16 @@ _decode = msgspec.json.Decoder().decode
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What an event will change, decoded."""
+    """What an event will change, decoded. `operation`: what is done with the traits; "": nothing is changed at all."""
 
     traits: dict[str, Any]
     order: OrderEvent | None
     properties: dict[str, Any]
+    operation: str = "set"
+
+
+SILENT = Reading({}, None, {}, "")
+"""An event that changes nobody: a bot's, or of a kind that is only kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +74,13 @@ class Measure:
 
     def read(self, event: Resolved) -> "Reading":
         """Decode what the event will change. Raises InvalidEvent or msgspec.DecodeError; nothing is changed yet."""
+        if event.bot or event.kind in SILENT_KINDS:
+            return SILENT
         traits = {} if bytes(event.traits) in _NO_OBJECT else _object(event.traits, "traits")
         order = parse_order(event.event, event.properties) if is_order(event.kind, event.event) else None
         properties = _object(event.properties, "properties") if event.name in self._reads_properties else {}
-        return Reading({name: _storable(value) for name, value in traits.items()}, order, properties)
+        operation = _operation(event, traits)
+        return Reading({name: _storable(value) for name, value in traits.items()}, order, properties, operation)
 
     def apply(self, profile: Profile, event: Resolved, reading: "Reading", digest: int, today: int) -> Touched:
         """Count one event in, and say what it touched besides its name: see `Touched`.
@@ -78,21 +89,15 @@ class Measure:
             today: day number of the profile's clock; buckets that no window reaches from there are not opened.
         """
         touched = NOTHING
+        record_identifiers(profile, event)
         profile.events += 1
         if profile.first_seen == 0 or event.time < profile.first_seen:
             profile.first_seen = event.time
         profile.last_seen = max(profile.last_seen, event.time)
-        for identifier in event.ids:
-            key = f"{identifier.type}:{identifier.value}"
-            seen = profile.identifiers.get(key)
-            if seen is None or event.time < seen:
-                profile.identifiers[key] = event.time
-        for name, value in reading.traits.items():
-            current = profile.attributes.get(name)
-            if current is None or (event.time, digest) > (current.time, current.digest):
-                profile.attributes[name] = Attribute(value, event.time, digest)
-                if current is None or current.value != value:
-                    touched |= ATTRIBUTES
+        if (reading.traits or reading.operation == "delete") and attributes.change(
+            profile, reading.operation, reading.traits, (event.time, digest)
+        ):
+            touched |= ATTRIBUTES
         if reading.order is not None:
             apply_order(profile, reading.order, event.time, digest)
             touched |= ORDERS
@@ -105,7 +110,7 @@ class Measure:
             if metric.where and any(properties.get(name) != value for name, value in metric.where):
                 continue
             if metric.is_moment:
-                value = event.time if metric.field == "time" else properties.get(metric.field)
+                value = event.time if metric.field == "time" else _storable(properties.get(metric.field))
                 record_moment(profile.moments, metric.key, event.time, digest, value)
                 continue
             amount = _number(properties.get(metric.field)) if metric.field else 1
@@ -129,22 +134,36 @@ class Measure:
                 del buckets[day]
 
 
+def record_identifiers(profile: Profile, event: Resolved) -> None:
+    """Keep when each identifier was first seen."""
+    for identifier in event.ids:
+        key = f"{identifier.type}:{identifier.value}"
+        seen = profile.identifiers.get(key)
+        if seen is None or event.time < seen:
+            profile.identifiers[key] = event.time
+
+
 def apply_order(profile: Profile, order: OrderEvent, time: int, digest: int) -> None:
     """Enter one order event; whichever of an order's events comes first, the end is the same."""
     entry = profile.orders.setdefault(order.order_id, Order(refunds={}))
     match order.status:
         case "completed":
             current = entry.placed
-            if current is None or (time, digest) > (current.time, current.digest):
+            if current is None or (order.version, time, digest) > precedence(current):
                 categories: dict[str, int] = {}
                 for line in order.lines:
                     if line.category:
                         categories[line.category] = categories.get(line.category, 0) + line.amount
-                entry.placed = Placed(time, digest, order.amount or 0, order.quantity, order.currency, categories)
+                entry.placed = Placed(time, digest, order.amount or 0, order.quantity, order.currency, categories, order.version)
         case "refunded":
-            entry.refunds[digest] = (time, FULL_REFUND if order.amount is None else -order.amount)
+            entry.refunds[digest] = (time, FULL_REFUND if order.amount is None else -order.amount, order.currency)
         case "cancelled":
-            entry.cancelled = time if entry.cancelled is None else min(time, entry.cancelled)
+            entry.cancelled = max(entry.cancelled or 0, order.version or FINAL)
+
+
+def precedence(placed: Placed) -> tuple[int, int, int]:
+    """Of two versions of an order the one with the higher precedence stands."""
+    return placed.version, placed.time, placed.digest
 
 
 def record_moment(moments: dict[str, Moment], key: str, time: int, digest: int, value: Any) -> None:
@@ -159,36 +178,53 @@ def record_moment(moments: dict[str, Moment], key: str, time: int, digest: int, 
         moment.last, moment.last_digest, moment.last_value = time, digest, value
 
 
-def digest_of(message_id: str) -> bytes:
-    """A message's eight-byte digest, its mark."""
-    return xxhash.xxh3_64_digest(message_id.encode())
+def mark_of(event: Resolved) -> bytes:
+    """A message's mark: a digest of its id, and one of what it says; a retry may have another time and context."""
+    said = b"\0".join((event.kind.encode(), event.event.encode(), event.properties, event.traits))
+    return xxhash.xxh3_64_digest(event.message_id.encode()) + xxhash.xxh3_64_digest(said)[:PAYLOAD_DIGEST]
 
 
-def is_marked(profile: Profile, mark: bytes) -> bool:
-    """Whether a message's eight-byte digest stands among the marks."""
-    for digests in profile.marks.values():
-        found = digests.find(mark)
+def digest_of(mark: bytes) -> int:
+    """The number that breaks ties between events of one time, out of a message's mark."""
+    return int.from_bytes(mark[:ID_DIGEST])
+
+
+def find_mark(profile: Profile, mark: bytes) -> bytes | None:
+    """The mark of the message that was applied under the same id, if there is one."""
+    wanted = mark[:ID_DIGEST]
+    for marks in profile.marks.values():
+        found = marks.find(wanted)
         while found >= 0:
-            if found % 8 == 0:
-                return True
-            found = digests.find(mark, found + 1)
-    return False
+            if found % MARK == 0:
+                return marks[found : found + MARK]
+            found = marks.find(wanted, found + 1)
+    return None
 
 
 def add_mark(profile: Profile, mark: bytes, received_at: int) -> None:
-    """Mark a message as applied; marks older than 28 days are dropped."""
+    """Mark a message as applied. Marks are kept for 28 days of 24 hours at least, and not much longer."""
     day = received_at // DAY
     opened = day not in profile.marks
     profile.marks[day] = profile.marks.get(day, b"") + mark
     if opened:
         newest = max(profile.marks)
-        for old in [d for d in profile.marks if d <= newest - MARK_DAYS]:
+        for old in [d for d in profile.marks if d < newest - MARK_DAYS]:
             del profile.marks[old]
 
 
 def _number(value: Any) -> int:
-    """A property as 1/10,000; what is not a number counts nothing."""
-    return round(value * MONEY) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    """A property as 1/10,000; what is not a number, or larger than any amount, counts nothing."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) * MONEY < MAX_AMOUNT:
+        return 0
+    return round(value * MONEY)
+
+
+def _operation(event: Resolved, traits: dict[str, Any]) -> str:
+    """What an event does with its traits. Raises InvalidEvent."""
+    if event.kind != "profile":
+        return "set"
+    check_operation(event.event, traits)
+    return event.event
 
 
 def _object(raw: msgspec.Raw, field: str) -> dict[str, Any]:
@@ -204,6 +240,8 @@ def _storable(value: Any) -> Any:
         return value
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
     try:
         msgspec.msgpack.encode(value)
     except (OverflowError, msgspec.MsgspecError):

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cdp.profile import Moment, Order, Profile
-from streams.measure import record_moment
+from streams.attributes import combine
+from streams.measure import precedence, record_moment
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -17,7 +18,7 @@ def merge(survivor: Profile, loser: Profile) -> None:
     survivor.last_seen = max(survivor.last_seen, loser.last_seen)
     survivor.events += loser.events
     _union(survivor.identifiers, loser.identifiers, min)
-    _union(survivor.attributes, loser.attributes, lambda a, b: max(a, b, key=lambda x: (x.time, x.digest)))
+    combine(survivor, loser)
     _union(survivor.occasions, loser.occasions, min)
     for key, buckets in loser.days.items():
         _union(survivor.days.setdefault(key, {}), buckets, int.__add__)
@@ -42,8 +43,8 @@ def _merge_moment(moments: dict[str, Moment], key: str, moment: Moment) -> None:
 def _merge_order(into: Order, other: Order) -> None:
     if other.placed is not None:
         placed = into.placed
-        if placed is None or (other.placed.time, other.placed.digest) > (placed.time, placed.digest):
+        if placed is None or precedence(other.placed) > precedence(placed):
             into.placed = other.placed
     into.refunds.update(other.refunds)
     if other.cancelled is not None:
-        into.cancelled = other.cancelled if into.cancelled is None else min(into.cancelled, other.cancelled)
+        into.cancelled = other.cancelled if into.cancelled is None else max(into.cancelled, other.cancelled)

@@ -2,7 +2,8 @@
 
 A record at or below the profile's offset was handled before: what was said then (the outbox knows) is said again, and
 nothing is counted again. A message among the marks came before under another position:
-it is a duplicate. Everything else is applied.
+it is a duplicate, and a conflict if it said something else then. Everything else is applied; a bot's event is a fact, and
+changes nothing.
 """
 
 import base64
@@ -19,7 +20,7 @@ from cdp.profile import Profile, pack_state, unpack_state
 from rules.compile_python import CompiledRules
 from rules.evaluate import Context
 from streams import records
-from streams.measure import ATTRIBUTES, Measure, Reading, add_mark, digest_of, is_marked
+from streams.measure import ATTRIBUTES, SILENT, Measure, Reading, add_mark, digest_of, find_mark, mark_of, record_identifiers
 from streams.merge import merge
 from streams.records import Output, Resolved, decode_resolved
 from streams.schedule import Schedule
@@ -127,10 +128,10 @@ class ProfileStep:
             self._event(profile, record, value, position)
 
     def _event(self, profile: Profile, record: Resolved, value: bytes, position: Position) -> None:
-        mark = digest_of(record.message_id)
-        if is_marked(profile, mark):
+        mark = mark_of(record)
+        if (earlier := find_mark(profile, mark)) is not None:
             position.refused = True
-            position.outputs.append(_duplicate(record, position.partition, position.offset))
+            position.outputs.append(_duplicate(record, position.partition, position.offset, conflict=earlier != mark))
         elif profile.awaiting:
             profile.pending.append((position.offset, value))
         elif (reading := self._read(record, value, position)) is None:
@@ -151,13 +152,16 @@ class ProfileStep:
         return None
 
     def _apply(self, profile: Profile, record: Resolved, reading: Reading, mark: bytes, position: Position) -> None:
+        add_mark(profile, mark, record.received_at)
+        if reading is SILENT:
+            record_identifiers(profile, record)
+            return
         before = profile.as_of
         profile.as_of = max(before, min(record.time, record.received_at))
         today = self._calendar.day(profile.as_of)
         # A new day, or a moment that was waited for: time has passed as well.
         anew = not before or today != self._calendar.day(before) or 0 < profile.due <= profile.as_of
-        touched = self._measure.apply(profile, record, reading, int.from_bytes(mark), today)
-        add_mark(profile, mark, record.received_at)
+        touched = self._measure.apply(profile, record, reading, digest_of(mark), today)
         if anew:
             self._measure.prune(profile, today)
         selection = EVERYTHING if anew else self._tagger.select(record.name, touched)
@@ -242,9 +246,9 @@ class ProfileStep:
         pending, profile.pending = profile.pending, []
         for offset, value in pending:
             record = decode_resolved(value)
-            mark = digest_of(record.message_id)
-            if is_marked(profile, mark):
-                position.outputs.append(_duplicate(record, position.partition, offset))
+            mark = mark_of(record)
+            if (earlier := find_mark(profile, mark)) is not None:
+                position.outputs.append(_duplicate(record, position.partition, offset, conflict=earlier != mark))
                 position.also_refused.append(offset)
             elif (reading := self._read(record, value, position)) is not None:
                 position.outputs.append(records.fact(value, one_id(profile.person), position.partition, offset))
@@ -302,9 +306,9 @@ def _decode(value: bytes) -> Resolved | None:
     return record if record.person or record.kind == "tick" else None
 
 
-def _duplicate(record: Resolved, partition: int, offset: int) -> Output:
+def _duplicate(record: Resolved, partition: int, offset: int, *, conflict: bool) -> Output:
     outcome = Outcome(
         outcome="duplicate", message_id=record.message_id, one_id=record.one_id, person=record.person, time=record.time,
-        origin=record.origin, p=partition, o=offset,
+        origin=record.origin, p=partition, o=offset, conflict=conflict, replay_of=record.source.replay_of,
     )  # fmt: skip
     return records.output(records.FACTS, record.one_id, outcome)

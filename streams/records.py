@@ -6,7 +6,7 @@ An output of a step is a topic's letter, a key (a OneID) and a value.
 
 import msgspec
 
-from cdp.events import EMPTY_OBJECT, NAMED_KINDS, UNNAMED_KINDS, Identifier
+from cdp.events import EMPTY_OBJECT, NAMED_KINDS, UNNAMED_KINDS, Identifier, Source
 from cdp.people import one_id
 from cdp.topics import Names
 
@@ -45,6 +45,8 @@ class Resolved(msgspec.Struct, kw_only=True):
     ids: list[Identifier] = []
     properties: msgspec.Raw = EMPTY_OBJECT
     traits: msgspec.Raw = EMPTY_OBJECT
+    bot: bool = False
+    source: Source = Source()
     other: int = 0
     state: str = ""
 

@@ -48,26 +48,33 @@ class ResolveStep:
     Args:
         priorities: identifier type to its priority, 1 the strongest.
         committed: partition to committed offset of this job.
+        partitions: how many partitions `events` has.
         now: the wall clock, for dead letters only.
     """
 
     def __init__(
-        self, graph: IdentityGraph, priorities: Mapping[str, int], committed: Mapping[int, int], now: Callable[[], int]
+        self,
+        graph: IdentityGraph,
+        priorities: Mapping[str, int],
+        committed: Mapping[int, int],
+        partitions: int,
+        now: Callable[[], int],
     ) -> None:
         self._graph = graph
         self._priorities = priorities
         self._committed = committed
+        self._partitions = partitions
         self._now = now
-        self._started: dict[int, int] = {}
+        self._recovered = False
         self._normal = lru_cache(maxsize=200_000)(self._normal_form)
 
     def process(self, rows: list[Row]) -> list[list[Output]]:
         """The outputs of each row: its resolved event, commands of merges, or a dead letter. Raises only when Redis fails."""
         outputs: list[list[Output]] = [[] for _ in rows]
         accepted: dict[int, _Accepted] = {}
+        if rows and not self._recovered:
+            outputs[0] += self._recover()
         for index, (value, partition, offset) in enumerate(rows):
-            if partition not in self._started:
-                outputs[index] += self._recover(partition, offset)
             try:
                 accepted[index] = self._accept(value)
             except InvalidEvent as error:
@@ -80,11 +87,20 @@ class ResolveStep:
             outputs[index].append(records.resolved(event.value, linked[index].person, partition, offset))
         return outputs
 
-    def _recover(self, partition: int, offset: int) -> list[Output]:
-        """First record since the start: merges from here on may have been made, but not said. Say them again."""
-        self._started[partition] = offset
-        self._graph.forget_merges(partition, min(offset, self._committed.get(partition, offset)))
-        return [text for merged in self._graph.merges_since(partition, offset) for text in _merge_commands(merged, self._now())]
+    def _recover(self) -> list[Output]:
+        """The merges that may have been made, but not said, before the start: say them again, before anything else.
+
+        Those of every partition, whoever reads it: an event that is resolved anew goes to the survivor now, and the survivor
+        must know first whose state is on its way, or it would apply what the loser has applied already.
+        """
+        self._recovered = True
+        said: list[Output] = []
+        for partition in range(self._partitions):
+            offset = self._committed.get(partition, 0)
+            self._graph.forget_merges(partition, offset)
+            for merged in self._graph.merges_since(partition, offset):
+                said += _merge_commands(merged, self._now())
+        return said
 
     def _accept(self, value: bytes) -> _Accepted:
         try:
@@ -102,7 +118,9 @@ class ResolveStep:
             raise InvalidEvent("missing_identifier", "ids", "no identifier that identifies anybody.")
         if any(form is None or not form[2] for form in forms):
             value = self._rewrite(value)
-        return _Accepted(value, tuple(form[1] for form in usable))
+        # To say that two identifiers part is not to say that they belong together: nothing is linked.
+        linkable = usable[:1] if envelope.kind == "unbind" else usable
+        return _Accepted(value, tuple(form[1] for form in linkable))
 
     def _normal_form(self, type_: str, value: str) -> tuple[int, str, bool] | None:
         """(priority, "type:value", unchanged); None if the identifier identifies nobody."""

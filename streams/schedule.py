@@ -52,7 +52,7 @@ class Schedule:
                 ends += self._ends([day for day in buckets if day != TOTAL], windows, today)
         if profile.orders:
             days = [self._calendar.day(o.placed.time) for o in profile.orders.values() if o.placed is not None]
-            refunds = [time for o in profile.orders.values() if o.placed is None for time, _ in o.refunds.values()]
+            refunds = [time for o in profile.orders.values() if o.placed is None for time, _, _ in o.refunds.values()]
             days += [self._calendar.day(time) for time in refunds]
             ends += self._ends(days, self._order_windows, today)
         return ends

@@ -10,5 +10,5 @@ def source_topics(job: str, names: Names) -> tuple[str, ...]:
     return {
         "resolve": (names.events,),
         "profile": (names.resolved,),
-        "facts": (names.facts, names.changes, names.actions, names.deliveries, names.dead_letters),
+        "facts": (names.facts, names.changes, names.actions, names.deliveries, names.dead_letters, names.items),
     }[job]

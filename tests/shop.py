@@ -4,7 +4,7 @@ import msgspec
 
 from cdp.clock import DAY, Calendar
 from cdp.events import Event, Identifier, encode
-from cdp.profile import Profile
+from cdp.profile import MARK, Profile
 from rules.compile_python import CompiledRules, compile_rules
 from rules.load import load_rules
 from streams.measure import Measure
@@ -61,18 +61,18 @@ class Desk:
 
     def apply(self, profile: Profile, *events: Event) -> Profile:
         from rules.evaluate import Context
-        from streams.measure import add_mark, digest_of, is_marked
+        from streams.measure import add_mark, digest_of, find_mark, mark_of
 
         for event in events:
             record = as_resolved(event, profile.person)
-            mark = digest_of(record.message_id)
-            if is_marked(profile, mark):
+            mark = mark_of(record)
+            if find_mark(profile, mark) is not None:
                 continue
             before = CALENDAR.day(profile.as_of) if profile.as_of else -1
             profile.as_of = max(profile.as_of, min(record.time, record.received_at))
             context = Context(profile, profile.as_of, CALENDAR, self.rules.windows)
             reading = self.measure.read(record)
-            self.measure.apply(profile, record, reading, int.from_bytes(mark), context.today)
+            self.measure.apply(profile, record, reading, digest_of(mark), context.today)
             add_mark(profile, mark, record.received_at)
             if context.today != before:
                 self.measure.prune(profile, context.today)
@@ -94,7 +94,7 @@ class Desk:
 
 def canonical(profile: Profile) -> bytes:
     """The part of a profile that is a function of the set of its events, in one spelling."""
-    marks = {day: b"".join(sorted(d[i : i + 8] for i in range(0, len(d), 8))) for day, d in profile.marks.items()}
+    marks = {day: b"".join(sorted(d[i : i + MARK] for i in range(0, len(d), MARK))) for day, d in profile.marks.items()}
     values = {name: tag.value for name, tag in profile.tags.items()}
     plain = msgspec.structs.replace(profile, marks=marks, tags={}, offset=-1)
     return repr(_sorted(msgspec.to_builtins([plain, values]))).encode()

@@ -25,7 +25,11 @@ def view(found: Found, calendar: Calendar, recent: list[tuple[Any, ...]] | None,
         last_seen=_iso(profile.last_seen),
         events=profile.events,
         identifiers=[_identifier(key, seen) for key, seen in sorted(profile.identifiers.items())],
-        attributes={name: AttributeView(value=a.value, since=to_iso(a.time)) for name, a in sorted(profile.attributes.items())},
+        attributes={
+            name: AttributeView(value=a.value, since=to_iso(a.time))
+            for name, a in sorted(profile.attributes.items())
+            if not a.gone
+        },
         tags={name: TagView(value=_value(name, tag), since=to_iso(tag.since)) for name, tag in sorted(profile.tags.items())},
         orders=_orders(profile, calendar),
         recent_events=None if recent is None else [_event(row) for row in recent],

@@ -13,9 +13,9 @@ from collections import defaultdict
 import msgspec
 import pytest
 
-from cdp.clock import MINUTE, date_of
+from cdp.clock import DAY, MINUTE, date_of
 from cdp.events import Event, encode
-from cdp.profile import Profile, unpack
+from cdp.profile import Profile, pack, unpack
 from cdp.redis import connect
 from cdp.topics import Names
 from rules.identity import priorities
@@ -53,7 +53,7 @@ class Platform:
         if topic == "events":
             graph = IdentityGraph(self.redis, self.names, [n for n, (_, exclusive) in priorities().items() if exclusive])
             ranks = {name: rank for name, (rank, _) in priorities().items()}
-            self.resolve = ResolveStep(graph, ranks, self.committed[topic], lambda: NOW)
+            self.resolve = ResolveStep(graph, ranks, self.committed[topic], PARTITIONS, lambda: NOW)
         else:
             store = ProfileStore(self.redis, self.names)
             self.profile = ProfileStep(store, RULES, CALENDAR, self.committed[topic], lambda: NOW)
@@ -151,6 +151,11 @@ def history(seed: int) -> list[Event]:
             events.append(make_event(message, "Order Refunded", ids=f"user_id:u{person}", time=time, properties=properties))
         else:
             events.append(make_event(message, name, ids=device, time=time))
+        if source.random() < 0.1:
+            done = source.choice([("increment", {"points": number}), ("append", {"likes": [number % 7]}), ("unset", {"name": 1})])
+            events.append(make_event(f"p{number}", done[0], kind="profile", ids=known, time=time, traits=done[1]))
+        if source.random() < 0.1:
+            events.append(msgspec.structs.replace(make_event(f"b{number}", "Product Viewed", ids=device, time=time), bot=True))
         if source.random() < 0.15:
             events.append(events[source.randrange(len(events))])
     return events
@@ -249,3 +254,102 @@ def test_what_cannot_be_read_is_a_dead_letter_and_stops_nobody(redis_url: str) -
     (person,) = platform.profiles().values()
     assert person.events == 1
     assert person.attributes["big"].value == str(2**70)
+
+
+def outcomes(platform: Platform) -> list[tuple[str, bool]]:
+    """(message id, conflict) of each duplicate."""
+    found = [msgspec.json.decode(value) for value in platform.out[records.FACTS]]
+    return [(fact["message_id"], fact["conflict"]) for fact in found if "outcome" in fact]
+
+
+def test_the_same_id_with_another_payload_is_a_conflict_and_the_first_one_counts(redis_url: str) -> None:
+    platform = Platform(redis_url, 0, 0.0)
+    first = make_event("m1", "Signed Up", traits={"name": "Ann"}, properties={"n": 1})
+    platform.send(first)
+    platform.send(msgspec.structs.replace(first, time=NOW - MINUTE, context=msgspec.Raw(b'{"ip":"1.1.1.1"}')))  # a retry
+    platform.send(make_event("m1", "Signed Up", traits={"name": "Bob"}, properties={"n": 1}))
+    platform.send(make_event("m1", "Signed Up", traits={"name": "Ann"}, properties={"n": 2}))
+    platform.send(make_event("m1", "Signed Out", traits={"name": "Ann"}, properties={"n": 1}))
+    platform.drain()
+    assert outcomes(platform) == [("m1", False), ("m1", True), ("m1", True), ("m1", True)]
+    (person,) = platform.profiles().values()
+    assert (person.events, person.attributes["name"].value) == (1, "Ann")
+
+
+@pytest.mark.parametrize(("days", "dropped"), [(1, True), (27, True), (28, True), (29, False), (60, False)])
+def test_duplicates_are_dropped_up_to_28_days_back(redis_url: str, days: int, dropped: bool) -> None:
+    """A mark is kept for 28 days by the day of receipt; after that, and once something else has come, the message is new."""
+    platform = Platform(redis_url, 0, 0.0)
+    first = make_event("m1", "Product Viewed")
+    platform.send(first)
+    platform.send(msgspec.structs.replace(make_event("m2", "Product Viewed"), received_at=NOW + days * DAY))
+    platform.send(msgspec.structs.replace(first, received_at=NOW + days * DAY))
+    platform.drain()
+    assert outcomes(platform) == ([("m1", False)] if dropped else [])
+    (person,) = platform.profiles().values()
+    assert person.events == (2 if dropped else 3)
+
+
+def test_a_bot_is_a_fact_and_nothing_else(redis_url: str) -> None:
+    platform = Platform(redis_url, 0, 0.0)
+    seen = make_event("b1", "Signed Up", traits={"name": "Bot", "birthday": "1990-11-18"})
+    broken = make_event("b2", "Order Completed", properties={"total": "not an order"})
+    grouped = make_event("g1", "", kind="group", traits={"name": "a company"})
+    for event in (msgspec.structs.replace(seen, bot=True), msgspec.structs.replace(seen, bot=True), grouped):
+        platform.send(event)
+    platform.send(msgspec.structs.replace(broken, bot=True))
+    platform.send(make_event("m1", "Product Viewed"))
+    platform.drain()
+    assert platform.facts() == ({"b1": 1, "g1": 1, "b2": 1, "m1": 1}, 1)
+    (person,) = platform.profiles().values()
+    assert (person.events, person.attributes, person.occasions, person.first_seen) == (1, {}, {}, NOW)
+    assert not platform.out[records.DEAD_LETTERS]
+
+
+def test_a_lone_bot_has_a_profile_without_any_figure(redis_url: str) -> None:
+    platform = Platform(redis_url, 0, 0.0)
+    platform.send(msgspec.structs.replace(make_event("b1", "Product Viewed"), bot=True))
+    platform.tick(NOW + DAY)
+    platform.drain()
+    (key,) = platform.redis.scan_iter(f"{platform.names.prefix}:profile:*")
+    profile = unpack(platform.redis.get(key))[0]
+    assert (profile.events, profile.as_of, profile.days, profile.tags, profile.due) == (0, 0, {}, {}, 0)
+    assert list(profile.identifiers) == ["user_id:u1"]
+
+
+def test_to_part_two_identifiers_does_not_join_them(redis_url: str) -> None:
+    platform = Platform(redis_url, 0, 0.0)
+    platform.send(make_event("m1", "Product Viewed", ids="user_id:u1"))
+    platform.send(make_event("m2", "Product Viewed", ids="wechat_openid:w1"))
+    platform.send(make_event("m3", "", kind="unbind", ids="user_id:u1 wechat_openid:w1"))
+    platform.drain()
+    keys = list(platform.redis.scan_iter(f"{platform.names.prefix}:profile:*"))
+    people = [unpack(platform.redis.get(key))[0] for key in keys]
+    assert sorted((person.events, person.into, person.merged) for person in people) == [(1, 0, []), (1, 0, [])]
+    assert platform.facts()[0] == {"m1": 1, "m2": 1, "m3": 1}
+
+
+def test_operations_change_the_profile_and_wrong_ones_are_dead_letters(redis_url: str) -> None:
+    platform = Platform(redis_url, 0, 0.0)
+    done = [
+        ("increment", {"points": 5}), ("increment", {"points": 2.5}), ("append", {"likes": ["a", 2**70]}),
+        ("increment", {"points": "many"}), ("increment", {"points": 10**12}), ("polish", {"points": 1}),
+    ]  # fmt: skip
+    for number, (name, traits) in enumerate(done):
+        platform.send(make_event(f"m{number}", name, kind="profile", traits=traits))
+    platform.drain()
+    (person,) = platform.profiles().values()
+    assert {name: a.value for name, a in person.attributes.items()} == {"points": 7.5, "likes": ["a", str(2**70)]}
+    letters = [msgspec.json.decode(value) for value in platform.out[records.DEAD_LETTERS]]
+    assert [(letter["reason"], letter["field"]) for letter in letters] == [
+        ("invalid_number", "traits.points"), ("invalid_number", "traits.points"), ("unknown_operation", "event"),
+    ]  # fmt: skip
+
+
+def test_a_profile_of_another_format_is_refused() -> None:
+    packed = pack(Profile(person=1), 7)
+    assert unpack(packed)[1] == 7
+    with pytest.raises(msgspec.DecodeError, match="another format"):
+        unpack(packed[:8] + b"\x01" + packed[9:])
+    with pytest.raises(msgspec.DecodeError, match="too short"):
+        unpack(packed[:8])

@@ -8,7 +8,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from cdp.clickhouse import connect
-from cdp.events import encode
+from cdp.events import DeadLetter, Item, Source, encode
 from cdp.settings import Settings
 from cdp.topics import Names
 from sinks.migrate import migrate
@@ -16,7 +16,7 @@ from sinks.write import FactWriter
 from tests.shop import make_event, order
 
 NAMES = Names("cdp")
-TABLES = ("events", "orders", "order_items", "duplicates", "tag_changes", "merges", "dead_letters")
+TABLES = ("events", "orders", "order_items", "duplicates", "tag_changes", "merges", "dead_letters", "items")
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +105,48 @@ def test_rubbish_on_a_topic_is_kept_and_stops_nothing(client: Client) -> None:
     writer(client).process([(b"\xff{", NAMES.facts, 0, 1), (None, NAMES.changes, 0, 2), fact(2)])
     assert offsets(client) == [2]
     assert client.query("SELECT count(), any(stage) FROM cdp.dead_letters").first_row == (2, "facts")
+
+
+def test_duplicates_say_whether_they_are_conflicts_and_replays_what_they_repair(client: Client) -> None:
+    duplicate = {"outcome": "duplicate", "conflict": True, "replay_of": "1:5"}
+    writer(client).process(
+        [fact(1, source={"replay_of": "1:4"}), fact(2, **duplicate), fact(3, properties={"order_id": "o", "version": 7})]
+    )
+    assert client.query("SELECT conflict, replay_of FROM cdp.duplicates").result_rows == [(1, "1:5")]
+    assert client.query("SELECT source_offset, replay_of FROM cdp.events ORDER BY 1").result_rows == [(1, "1:4"), (3, "")]
+    assert client.query("SELECT source_offset, version FROM cdp.orders ORDER BY 1").result_rows == [(1, 0), (3, 7)]
+
+
+def test_a_bots_order_is_an_event_and_no_order(client: Client) -> None:
+    assert writer(client).process([fact(1, bot=True, properties={"total": "rubbish"}), fact(3, bot=True)]) == {"events": 2}
+
+
+def test_items_are_kept_as_they_came_and_the_latest_counts(client: Client) -> None:
+    def item(offset: int, id_: str, time: int, price: int | None, source: str = "shop") -> tuple[bytes, str, int, int]:
+        said = Item(
+            item_type="product", item_id=id_, time=time, received_at=time, message_id=f"m{offset}", source=Source(source),
+            operation="delete" if price is None else "set", properties=msgspec.Raw(b'{"price":%d}' % (price or 0)),
+        )  # fmt: skip
+        return encode(said), NAMES.items, 0, offset
+
+    batch = [item(0, "a", 5, 10), item(1, "a", 9, 12), item(2, "a", 7, 11), item(3, "b", 5, 1), item(4, "b", 6, None)]
+    assert writer(client).process(batch) == {"items": 5}
+    assert writer(client).process([*batch, item(5, "b", 4, 2)]) == {"items": 1}
+    rows = client.query("SELECT item_type, item_id, properties FROM cdp.items_current").result_rows
+    assert rows == [("product", "a", '{"price":12}')]
+
+
+def test_letters_that_were_written_twice_are_one(client: Client) -> None:
+    def letter(offset: int, **more: object) -> tuple[bytes, str, int, int]:
+        said = DeadLetter(stage="collect", reason="r", time=5, payload="x", **more)  # type: ignore[arg-type]
+        return encode(said), NAMES.dead_letters, 0, offset
+
+    writer(client).process(
+        [
+            letter(0, letter_id="a", dialect="sensors", request=msgspec.Raw(b'{"sent_at":1}')), letter(1, letter_id="a"),
+            letter(2, p=1, o=7), letter(3, p=1, o=7), letter(4), letter(5),
+        ]
+    )  # fmt: skip
+    writer(client).process([fact(1, source={"replay_of": "0:2"}), fact(2, outcome="duplicate", replay_of="0:4")])
+    rows = client.query("SELECT source_offset, replayed, dialect, request FROM cdp.letters ORDER BY source_offset").result_rows
+    assert rows == [(0, 0, "sensors", '{"sent_at":1}'), (2, 1, "", "{}"), (4, 1, "", "{}"), (5, 0, "", "{}")]

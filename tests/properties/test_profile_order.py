@@ -1,6 +1,7 @@
 """A profile is a function of the set of its events: not of their order, their repetition, or of when people were merged."""
 
 import random
+from itertools import permutations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,18 +22,26 @@ signups = st.builds(
 )
 order_ids = st.sampled_from(["o1", "o2", "o3", "o4"])
 amounts = st.integers(0, 5000).map(lambda cents: cents / 100)
+versions = st.sampled_from([None, 0, 1, 2, 3])
+currencies = st.sampled_from(["", "CNY", "EUR"])
 orders = st.builds(
-    lambda i, a, c, t: (
+    lambda i, a, c, t, v, y: (
         "Order Completed",
-        {"order_id": i, "total": a, "products": [{"sku": "a", "quantity": 1, "price": a, "category": c}]},
+        {
+            "order_id": i, "total": a, "version": v, "currency": y,
+            "products": [{"sku": "a", "quantity": 1, "price": a, "category": c}],
+        },
         {},
         t,
     ),
-    order_ids, amounts, st.sampled_from(["Shoes", "Hats", ""]), times,
+    order_ids, amounts, st.sampled_from(["Shoes", "Hats", ""]), times, versions, currencies,
 )  # fmt: skip
-refunds = st.builds(lambda i, a, t: ("Order Refunded", {"order_id": i, "total": a}, {}, t), order_ids, amounts, times)
+refunds = st.builds(
+    lambda i, a, t, y: ("Order Refunded", {"order_id": i, "total": a, "currency": y}, {}, t),
+    order_ids, amounts, times, currencies,
+)  # fmt: skip
 full_refunds = st.builds(lambda i, t: ("Order Refunded", {"order_id": i}, {}, t), order_ids, times)
-cancellations = st.builds(lambda i, t: ("Order Cancelled", {"order_id": i}, {}, t), order_ids, times)
+cancellations = st.builds(lambda i, t, v: ("Order Cancelled", {"order_id": i, "version": v}, {}, t), order_ids, times, versions)
 histories = st.lists(st.one_of(views, carts, signups, orders, refunds, full_refunds, cancellations), max_size=25)
 
 
@@ -95,3 +104,43 @@ def test_refund_before_its_order() -> None:
         new_profile(), make_event("r", "Order Refunded", properties={"order_id": "o1", "total": 30}), order("o", "o1", 100)
     )
     assert DESK.tags(profile)["order_amount"] == 70
+
+
+def standing(*events: Event) -> tuple[object, object]:
+    tags = DESK.tags(DESK.apply(new_profile(), *events))
+    return tags.get("order_count"), tags.get("order_amount")
+
+
+def both_ways(*events: Event) -> tuple[object, object]:
+    found = {standing(*some) for some in permutations(events)}
+    assert len(found) == 1
+    return found.pop()
+
+
+def of_order(message_id: str, name: str, minutes_ago: int = 0, **properties: object) -> Event:
+    return make_event(message_id, name, properties={"order_id": "o1", **properties}, time=NOW - minutes_ago * MINUTE)
+
+
+def test_the_highest_version_of_an_order_stands_whenever_it_comes_and_whatever_its_time() -> None:
+    first = of_order("a", "Order Completed", 10, total=100, version=1)
+    correction = of_order("b", "Order Completed", 500, total=80, version=2)  # dated back
+    unversioned = of_order("c", "Order Completed", 0, total=5)
+    assert both_ways(first, correction) == (1, 80)
+    assert both_ways(first, correction, unversioned) == (1, 80)
+    assert both_ways(of_order("d", "Order Completed", 10, total=1), of_order("e", "Order Completed", 5, total=2)) == (1, 2)
+
+
+def test_a_cancellation_is_final_unless_a_higher_version_was_placed() -> None:
+    placed = of_order("a", "Order Completed", 10, total=100, version=1)
+    again = of_order("c", "Order Completed", 30, total=90, version=3)
+    assert both_ways(placed, of_order("b", "Order Cancelled", 20, version=2)) == (None, None)
+    assert both_ways(placed, of_order("b", "Order Cancelled", 0, version=2), again) == (1, 90)
+    assert both_ways(placed, of_order("b", "Order Cancelled", 0), again) == (None, None)
+    assert both_ways(placed, of_order("b", "Order Cancelled", 0, version=3), again) == (None, None)
+
+
+def test_refunds_in_another_currency_are_not_subtracted() -> None:
+    placed = of_order("a", "Order Completed", total=100, currency="eur")
+    own, none = of_order("b", "Order Refunded", total=30, currency="EUR"), of_order("c", "Order Refunded", total=5)
+    assert both_ways(placed, own, none, of_order("d", "Order Refunded", total=70, currency="CNY")) == (1, 65)
+    assert both_ways(placed, of_order("e", "Order Refunded", currency="CNY")) == (None, None)  # names no amount: everything

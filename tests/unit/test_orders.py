@@ -32,6 +32,11 @@ def test_refunds_are_negative_whichever_sign_is_sent(quantity: int) -> None:
     assert (order.amount, order.quantity, order.lines[0].amount) == (-50_000, -20_000, -50_000)
 
 
+def test_versions_are_numbers_and_none_is_zero() -> None:
+    found = [read("Order Completed", order_id="o", **given).version for given in ({}, {"version": None}, {"version": 7})]
+    assert found == [0, 0, 7]
+
+
 def test_a_refund_that_names_no_amount_is_a_full_one() -> None:
     assert read("Order Refunded", order_id="o").amount is None
 
@@ -43,6 +48,10 @@ def test_a_refund_that_names_no_amount_is_a_full_one() -> None:
         ({"order_id": ""}, "properties.order_id"),
         ({"order_id": "o", "total": "twelve"}, "properties.total"),
         ({"order_id": "o", "total": True}, "properties.total"),
+        ({"order_id": "o", "version": -1}, "properties.version"),
+        ({"order_id": "o", "version": True}, "properties.version"),
+        ({"order_id": "o", "version": "2"}, "properties.version"),
+        ({"order_id": "o", "version": 2**63 - 1}, "properties.version"),
         ({"order_id": "o", "total": 1e300}, "properties.total"),
         ({"order_id": "o", "total": 10**40}, "properties.total"),
         ({"order_id": "o", "products": {"sku": "a"}}, "properties.products"),
