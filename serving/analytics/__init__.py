@@ -1,4 +1,4 @@
-"""Funnels and retention, computed by ClickHouse over the facts. People are counted as who they are today."""
+"""Funnels, retention and sessions, computed by ClickHouse over the facts. People are counted as who they are today, bots not."""
 
 from serving.analytics.router import router
 

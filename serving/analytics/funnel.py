@@ -34,7 +34,7 @@ SELECT level, count() FROM
     (
         SELECT person, event, properties, toUnixTimestamp64Micro(event_time) AS time
         FROM events
-        WHERE event IN {{events:Array(String)}}
+        WHERE event IN {{events:Array(String)}} AND bot = 0
           AND event_time >= fromUnixTimestamp64Micro({{start:Int64}})
           AND event_time < fromUnixTimestamp64Micro({{until:Int64}})
     )

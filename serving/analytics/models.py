@@ -98,6 +98,31 @@ class Cohort(BaseModel):
     returned: list[int | None] = Field(description="People who came back 0, 1, 2 ... periods later; null: not begun yet.")
 
 
+class SessionsRow(BaseModel):
+    """The sessions that began on one day through one channel."""
+
+    day: str = Field(description="Calendar day in the workspace's time zone.")
+    traffic: str = Field(description="Channel; empty for sessions without any page or screen.")
+    sessions: int
+    people: int
+    bounce_rate: float = Field(description="Share with at most one page or screen, under 10 seconds, and no order.")
+    average_seconds: float = Field(description="From the first event to the last.")
+    pages: float = Field(description="Pages and screens of a session, on average.")
+    conversions: int = Field(description="Sessions with an order that counts.")
+    orders: int
+    amount: float = Field(description="What these orders are worth today.")
+
+
+class SessionsResult(BaseModel):
+    """Sessions by day and channel."""
+
+    timezone: str
+    rows: list[SessionsRow]
+    from_: str = Field(alias="from")
+    to: str
+    freshness: Freshness
+
+
 class RetentionResult(BaseModel):
     """A retention table's answer."""
 

@@ -38,7 +38,7 @@ WITH facts AS
 (
     SELECT {SURVIVOR} AS who, event, event_time, toTimeZone(event_time, {{zone:String}}) AS local, {period} AS period
     FROM events
-    WHERE event IN ({{start_event:String}}, {{return_event:String}})
+    WHERE event IN ({{start_event:String}}, {{return_event:String}}) AND bot = 0
       AND event_time < fromUnixTimestamp64Micro({{now:Int64}}) {oldest}
 ),
 begun AS

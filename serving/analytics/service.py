@@ -6,8 +6,8 @@ from clickhouse_connect.driver.client import Client
 
 from cdp.clock import DAY, Calendar, date_of, to_iso
 from cdp.errors import Unavailable
-from serving.analytics import funnel, retention
-from serving.analytics.models import Freshness, FunnelRequest, FunnelResult, RetentionRequest, RetentionResult
+from serving.analytics import funnel, retention, sessions
+from serving.analytics.models import Freshness, FunnelRequest, FunnelResult, RetentionRequest, RetentionResult, SessionsResult
 from serving.analytics.query import Query, overrides, run
 from serving.analytics.span import Span, instant, window
 from serving.errors import ApiError
@@ -20,7 +20,7 @@ FRESHNESS = Query("SELECT toUnixTimestamp64Micro(max(received_at)), count() FROM
 async def answer_funnel(parts: Parts, request: FunnelRequest) -> FunnelResult:
     """Raises ApiError 422 for an unusable window or time, Unavailable without ClickHouse."""
     now = parts.clock()
-    span = _span(parts, request, now, now - DEFAULT_DAYS * DAY)
+    span = _span(parts, request.from_, request.to, now, now - DEFAULT_DAYS * DAY)
     query = funnel.build(request, window(request.window), span.start, span.end, overrides(parts.settings.clickhouse_database))
     rows, freshness = await _ask(parts, query, now)
     steps = funnel.summarise(request, rows)
@@ -33,7 +33,7 @@ async def answer_retention(parts: Parts, request: RetentionRequest) -> Retention
     calendar = Calendar(zone)
     today = date_of(calendar.day(now))
     oldest = retention.step(_period_start(today, request.unit), request.unit, -request.periods)
-    span = _span(parts, request, now, instant(oldest.isoformat(), "from", zone))
+    span = _span(parts, request.from_, request.to, now, instant(oldest.isoformat(), "from", zone))
     query = retention.build(request, span, zone, overrides(parts.settings.clickhouse_database))
     rows, freshness = await _ask(parts, query, now)
     cohorts = retention.summarise(request, rows, today)
@@ -49,16 +49,25 @@ async def answer_retention(parts: Parts, request: RetentionRequest) -> Retention
     )
 
 
+async def answer_sessions(parts: Parts, begins: str | None, ends: str | None) -> SessionsResult:
+    """Raises ApiError 422 for an unusable time, Unavailable without ClickHouse."""
+    now, zone = parts.clock(), parts.settings.timezone
+    span = _span(parts, begins, ends, now, now - DEFAULT_DAYS * DAY)
+    rows, freshness = await _ask(parts, sessions.build(span, zone), now)
+    answer = {"timezone": zone, "rows": sessions.summarise(rows), "from": to_iso(span.start), "to": to_iso(span.end)}
+    return SessionsResult(**answer, freshness=freshness)
+
+
 def _period_start(today: Any, unit: str) -> Any:
     if unit == "month":
         return today.replace(day=1)
     return retention.step(today, "day", -today.weekday()) if unit == "week" else today
 
 
-def _span(parts: Parts, request: FunnelRequest | RetentionRequest, now: int, default_start: int) -> Span:
+def _span(parts: Parts, begins: str | None, ends: str | None, now: int, default_start: int) -> Span:
     zone = parts.settings.timezone
-    end = instant(request.to, "to", zone) if request.to else now
-    start = instant(request.from_, "from", zone) if request.from_ else min(default_start, end)
+    end = instant(ends, "to", zone) if ends else now
+    start = instant(begins, "from", zone) if begins else min(default_start, end)
     if start > end:
         raise ApiError(422, "`from` is after `to`.", field="from")
     return Span(start, end, now)

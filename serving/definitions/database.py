@@ -7,21 +7,39 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cdp.errors import CdpError, Unavailable
 from cdp.settings import Settings
+from serving.definitions.errors import ConflictError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+WRITES = "cdp_writes"  # an SQLite transaction that will write takes the lock at once: later it could only fail
 
 
 def engine_for(settings: Settings) -> Engine:
     """The process's engine, migrated. Raises CdpError if the address cannot be used, Unavailable if nobody answers."""
     return _engine(settings.database_url, settings.data_dir)
+
+
+def reading(settings: Settings) -> Session:
+    """A session that only looks; use it as a context."""
+    return Session(engine_for(settings))
+
+
+@contextmanager
+def writing(settings: Settings) -> Iterator[Session]:
+    """A session in one transaction: committed at the end, rolled back by an exception. Raises ConflictError if two collide."""
+    try:
+        with Session(engine_for(settings).execution_options(**{WRITES: True})) as session, session.begin():
+            yield session
+    except IntegrityError as error:
+        raise ConflictError("Somebody else changed the same at the same moment.", "Look at it, and try again.") from error
 
 
 def migrate(settings: Settings) -> None:
@@ -54,6 +72,7 @@ def _create(url: str) -> Engine:
             Path(parsed.database).touch(mode=PRIVATE_FILE)
         engine = create_engine(parsed, connect_args={"timeout": 10})
         event.listen(engine, "connect", _tune_sqlite)
+        event.listen(engine, "begin", _begin)
         return engine
     except (SQLAlchemyError, ImportError, OSError) as error:
         raise CdpError(
@@ -63,8 +82,13 @@ def _create(url: str) -> Engine:
 
 
 def _tune_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver would leave table definitions out of transactions: we begin them ourselves
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
 
 
 def _private_folder(folder: Path) -> None:
@@ -83,7 +107,7 @@ def _upgrade(engine: Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    with engine.begin() as connection:
+    with engine.execution_options(**{WRITES: True}).begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

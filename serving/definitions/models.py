@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from enum import IntEnum
+from typing import Any
 
-from sqlalchemy import Boolean, DateTime, String
+from sqlalchemy import JSON, Boolean, DateTime, Float, ForeignKey, Integer, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -23,14 +24,41 @@ class Base(DeclarativeBase):
 
 
 class WriteKey(Base):
-    """A key that lets a source send events; its name is the event's `source.name`."""
+    """A key that lets a source send events; its name is the event's `source.name`.
+
+    `quota_rate` (events a second) and `quota_burst` (events at once) are null for no limit; `origins` are the web origins
+    from which browsers may send, ``*`` for any.
+    """
 
     __tablename__ = "write_keys"
 
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
-    hash: Mapped[str] = mapped_column(String(64), unique=True)
     created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     disabled: Mapped[bool] = mapped_column(Boolean, default=False)
+    quota_rate: Mapped[float | None] = mapped_column(Float)
+    quota_burst: Mapped[float | None] = mapped_column(Float)
+    origins: Mapped[list[Any]] = mapped_column(JSON, default=lambda: ["*"])
+    description: Mapped[str] = mapped_column(String(500), default="")
+
+
+class WriteKeySecret(Base):
+    """A live secret of a write key; while it is being rotated, a key has two. `expires` is null for the newest."""
+
+    __tablename__ = "write_key_secrets"
+
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(ForeignKey("write_keys.name", ondelete="CASCADE"), index=True)
+    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expires: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class WriteKeyApp(Base):
+    """An application's name that stands for a write key, where an SDK can send nothing else."""
+
+    __tablename__ = "write_key_apps"
+
+    app: Mapped[str] = mapped_column(String(200), primary_key=True)
+    name: Mapped[str] = mapped_column(ForeignKey("write_keys.name", ondelete="CASCADE"), index=True)
 
 
 class Token(Base):
@@ -43,3 +71,16 @@ class Token(Base):
     hash: Mapped[str] = mapped_column(String(64), unique=True)
     created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     disabled: Mapped[bool] = mapped_column(Boolean, default=False)
+
+
+class DocumentRow(Base):
+    """One version of a document that is edited while everything runs; the highest version counts. `body` is JSON text."""
+
+    __tablename__ = "documents"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    body: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(100))
+    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    note: Mapped[str] = mapped_column(String(500), default="")

@@ -1,0 +1,1 @@
+"""The traffic table in force: read, change and try it."""
