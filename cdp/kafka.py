@@ -4,9 +4,10 @@ librdkafka's default partitioner is not Java's: `murmur2_random` is, and so one 
 kafka-python serves administration; confluent-kafka the hot paths.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, Producer
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
@@ -17,10 +18,18 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 WEEK_MS = 7 * 86_400_000
 
 
-def producer(servers: str, *, client_id: str, linger_ms: int = 5, delivery_timeout_ms: int = 15_000) -> Producer:
-    """An idempotent producer with acks=all that partitions as Java does."""
+def producer(
+    servers: str,
+    *,
+    client_id: str,
+    linger_ms: int = 5,
+    delivery_timeout_ms: int = 15_000,
+    on_error: Callable[[KafkaError], None] | None = None,
+) -> Producer:
+    """An idempotent producer with acks=all that partitions as Java does. `on_error` hears of brokers that are away."""
     return Producer(
-        {
+        ({"error_cb": on_error} if on_error is not None else {})
+        | {
             "bootstrap.servers": servers,
             "client.id": client_id,
             "partitioner": "murmur2_random",
@@ -32,6 +41,7 @@ def producer(servers: str, *, client_id: str, linger_ms: int = 5, delivery_timeo
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "socket.keepalive.enable": True,
             "topic.metadata.refresh.interval.ms": 30_000,
+            "reconnect.backoff.max.ms": 1_000,
         }
     )
 

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,6 +34,16 @@ class Settings(BaseSettings):
     partitions: int = Field(4, ge=1, le=4096, description="Partitions of each topic; fixed for life once people exist.")
     max_event_bytes: int = Field(262_144, ge=1024, description="Largest event that the collector takes, in bytes.")
     max_batch_bytes: int = Field(4_194_304, ge=1024, description="Largest request body that the collector takes, in bytes.")
+    spool_max_bytes: int = Field(
+        1 << 30, ge=0, description="Largest file in which events wait while Kafka is away, in bytes; 0: answer 503 instead."
+    )
+    trust_proxy: bool = Field(
+        False, description="Whether a proxy of ours stands before the collector: its X-Forwarded-For names the client."
+    )
+    geoip: str = Field("", description="MaxMind database (.mmdb) that tells the place of an IP address; empty: none.")
+    ip_mode: Literal["keep", "truncate", "drop"] = Field(
+        "truncate", description="What is kept of IP addresses: all of them, /24 and /48, or nothing."
+    )
     bundle_ms: int = Field(50, ge=1, le=10_000, description="Longest wait for a fuller batch in RESOLVE and PROFILE, in ms.")
     bundle_rows: int = Field(2000, ge=1, le=100_000, description="Largest batch in RESOLVE and PROFILE, in events.")
     facts_bundle_ms: int = Field(1000, ge=1, le=60_000, description="Longest wait for a fuller batch in FACTS, in ms.")

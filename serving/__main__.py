@@ -1,5 +1,6 @@
 """Run the API: ``python -m serving``."""
 
+import gc
 import logging
 import sys
 
@@ -8,10 +9,12 @@ import uvicorn
 from cdp.errors import CdpError
 from cdp.settings import API, settings
 from serving.app import create_app
+from serving.collect.lane import LaneProtocol
 from serving.definitions import migrate
 
 BACKLOG = 1024
 GRACE_SECONDS = 15
+GARBAGE_COLLECTED_AFTER = (100_000, 50, 1000)  # events are many short-lived containers without cycles
 
 
 def main() -> int:
@@ -30,8 +33,9 @@ def main() -> int:
             host="127.0.0.1",
             port=config.port(API),
             loop="uvloop",
-            http="httptools",
+            http=LaneProtocol,
             lifespan="on",
+            proxy_headers=False,  # the collector looks for itself, and must see the application unwrapped
             access_log=False,  # it would write query strings, which may hold personal data
             server_header=False,
             date_header=False,
@@ -40,6 +44,9 @@ def main() -> int:
             log_config=None,
         )
     )
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_COLLECTED_AFTER)
     server.run()
     return 0 if server.started else 1
 

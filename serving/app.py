@@ -13,11 +13,19 @@ from cdp import __version__
 from cdp.settings import Settings
 from serving import analytics, errors, operations, profiles, rules, tags
 from serving.collect import openapi as collect_openapi
-from serving.collect.endpoint import Collect, Collector
-from serving.collect.router import endpoints
+from serving.collect.collector import Collector
+from serving.collect.endpoint import Collect
+from serving.collect.finish import Finish
+from serving.collect.router import endpoints, questions
 from serving.count_requests import CountRequests
+from serving.dead_letters.router import router as dead_letters_router
 from serving.definitions import migrate
+from serving.imports.router import router as imports_router
+from serving.keys.router import router as keys_router
+from serving.live import live_finish
 from serving.parts import Parts
+from serving.plan.router import router as plan_router
+from serving.traffic.router import router as traffic_router
 
 DESCRIPTION = """Send events with a write key; read profiles, tags, rules, analytics and operations with a token.
 
@@ -43,9 +51,11 @@ def create_app(settings: Settings) -> Application:
     async def lifespan(app: Application) -> AsyncIterator[None]:
         migrate(settings)
         parts = app.state.parts = Parts.start(settings)
-        app.collect = endpoints(collector(parts))
         try:
-            yield
+            async with live_finish(parts) as finish:
+                app.state.collector = collector(parts, finish)
+                app.collect = endpoints(app.state.collector)
+                yield
         finally:
             await parts.stop()
 
@@ -55,20 +65,24 @@ def create_app(settings: Settings) -> Application:
     app.add_middleware(CountRequests)
     for subject in (profiles, tags, rules, analytics, operations):
         app.include_router(subject.router)
+    for router in (dead_letters_router, imports_router, keys_router, plan_router, traffic_router):
+        app.include_router(router)
+    app.include_router(questions(trust_proxy=settings.trust_proxy))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
-def collector(parts: Parts) -> Collector:
+def collector(parts: Parts, finish: Finish) -> Collector:
     """What collecting needs, out of the process's parts."""
     return Collector(
         names=parts.names,
         publisher=parts.publisher,
         credentials=parts.credentials,
         clock=parts.clock,
+        finish=finish,
         count_rejected=parts.count_rejected,
-        max_event_bytes=parts.settings.max_event_bytes,
         max_batch_bytes=parts.settings.max_batch_bytes,
+        trust_proxy=parts.settings.trust_proxy,
     )
 
 

@@ -1,9 +1,14 @@
-"""`cdp ledger`, `cdp key` and `cdp token`."""
+"""`cdp ledger` and `cdp token`, and the commands of the subjects that have some."""
 
 import json
 from dataclasses import asdict
 
 import typer
+
+from serving.dead_letters import commands as dead_letter_commands
+from serving.imports import commands as import_commands
+from serving.keys import commands as key_commands
+from serving.plan import commands as plan_commands
 
 JSON = typer.Option(False, "--json", help="Print one JSON object.")
 NAME = typer.Option(..., "--name", help="A name to know it by; minting a name again replaces its secret.")
@@ -12,11 +17,10 @@ NAME = typer.Option(..., "--name", help="A name to know it by; minting a name ag
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("ledger")(ledger)
-    keys = typer.Typer(help="Write keys: they let sources send events.", no_args_is_help=True)
-    keys.command("create")(create_key)
-    keys.command("list")(list_all)
-    keys.command("revoke")(revoke_key)
-    app.add_typer(keys, name="key")
+    dead_letter_commands.register(app)
+    import_commands.register(app)
+    key_commands.register(app)
+    plan_commands.register(app)
     tokens = typer.Typer(help="Tokens: they let people and programs use the API.", no_args_is_help=True)
     tokens.command("create")(create_token)
     tokens.command("list")(list_all)
@@ -41,18 +45,12 @@ def ledger(
         typer.echo(f"received       {found.received:>14,}")
         for name in ("applied", "duplicates", "dead_lettered", "rejected"):
             typer.echo(f"  {name.replace('_', ' '):<13}{getattr(found, name):>14,}")
+        for name, what in (("conflicts", "duplicates said something else"), ("replayed", "dead letters were repaired")):
+            if getattr(found, name):
+                typer.echo(f"  ({getattr(found, name):,} {what})")
         on_the_way = f"{found.difference:,} events and {found.dead_letters_in_flight:,} dead letters are on their way"
         typer.echo("balanced" if found.balanced else f"not balanced: {on_the_way}")
     raise typer.Exit(0 if found.balanced else 1)
-
-
-def create_key(name: str = NAME, as_json: bool = JSON) -> None:
-    """Make a write key, and print it once."""
-    from cdp.settings import settings
-    from serving.definitions import mint_write_key
-
-    secret = mint_write_key(settings(), name)
-    typer.echo(json.dumps({"name": name, "write_key": secret}) if as_json else secret)
 
 
 def create_token(
@@ -77,15 +75,6 @@ def list_all(as_json: bool = JSON) -> None:
         return
     for one in found:
         typer.echo(f"{one.role:<10} {one.name:<30} {one.created[:19]}{'  disabled' if one.disabled else ''}")
-
-
-def revoke_key(name: str = NAME) -> None:
-    """Disable a write key; it stops working within a second."""
-    from cdp.settings import settings
-    from serving.definitions import revoke
-
-    revoke(settings(), name, write_key=True)
-    typer.echo(f"the write key {name} is disabled")
 
 
 def revoke_token(name: str = NAME) -> None:

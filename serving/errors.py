@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -18,7 +19,10 @@ from cdp.errors import CdpError, Unavailable
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = {"Retry-After": "1"}
-CODES = {400: "bad_request", 401: "unauthorised", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 422: "invalid"}
+CODES = {
+    400: "bad_request", 401: "unauthorised", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 409: "conflict",
+    422: "invalid",
+}  # fmt: skip
 
 
 class ErrorBody(BaseModel):
@@ -44,16 +48,23 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of an endpoint that may answer these errors, beside those that every endpoint may."""
     texts = {
         400: "The request cannot be read.", 401: "The token is missing or unknown.", 403: "The token's role is too low.",
-        404: "There is no such thing.", 422: "A field is missing or wrong.", 503: "A part is away; try again later.",
+        404: "There is no such thing.", 409: "Somebody else was first, or it exists already.",
+        422: "A field is missing or wrong.", 503: "A part is away; try again later.",
     }  # fmt: skip
     return {status: {"model": ErrorBody, "description": texts[status]} for status in (401, 403, 422, 503, *statuses)}
 
 
 def answer(status: int, code: str, message: str, *, headers: dict[str, str] | None = None, **more: str) -> Response:
     """An error answer. `more`: ``remedy`` and ``field``, left out if empty."""
-    body = {"code": code, "message": message} | {name: value for name, value in more.items() if value}
+    given = {"code": code, "message": message} | {name: value for name, value in more.items() if value}
+    body = {name: value.encode("utf-8", "replace").decode() for name, value in given.items()}  # requests are quoted in them
     extra = dict(headers or {}) | (RETRY_AFTER if status == 503 else {})
     return Response(msgspec.json.encode(body), status, extra, "application/json")
+
+
+def whole(value: Any) -> Any:
+    """To JSON Schema 5.0 is an integer; to a strict model it is one after this."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def install(app: FastAPI) -> None:
@@ -78,9 +89,17 @@ async def _cdp_error(_: Request, error: Exception) -> Response:
     return answer(400, "bad_request", error.message, remedy=error.remedy)
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type only
-    return answer(error.status_code, CODES.get(error.status_code, "error"), str(error.detail), headers=dict(error.headers or {}))
+    headers = dict(error.headers or {}) | ({"Allow": _allowed(request)} if error.status_code == 405 else {})
+    return answer(error.status_code, CODES.get(error.status_code, "error"), str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes of a path: the framework names those of the first one only."""
+    routes = [route for route in iter_route_contexts(request.app.routes) if route.methods]
+    matching = [route.methods or set() for route in routes if route.path_regex.fullmatch(request.scope["path"])]
+    return ", ".join(sorted(set().union(*matching)))
 
 
 async def _validation_error(_: Request, error: Exception) -> Response:

@@ -17,6 +17,7 @@ from cdp.errors import CdpError, Unavailable
 from cdp.settings import Settings
 from cdp.topics import Names
 from serving.collect.publish import KafkaPublisher
+from serving.collect.spool import FOLDER, SafePublisher, Spool
 from serving.definitions.cache import Credentials
 from serving.definitions.credentials import find
 
@@ -26,7 +27,8 @@ T = TypeVar("T")
 COUNT_SECONDS = 0.5
 MAX_QUERIES = 8  # threads of their own: slow queries must not keep collect from looking up its write keys
 MAX_CHECKS = 4
-PRODUCE_MS = 10_000  # SDKs wait 15 s for an answer: the 503 must come before they give up
+PRODUCE_MS = 5_000  # SDKs wait 10 s and more for an answer: the spool must have it before they give up
+LINGER_MS = 5
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Parts:
     clock: Clock
     credentials: Credentials
     redis: Any
-    publisher: KafkaPublisher
+    publisher: SafePublisher
     _threads: threading.local = field(default_factory=threading.local)
     _queries: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_QUERIES, "clickhouse"))
     _checks: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_CHECKS, "check"))
@@ -46,19 +48,26 @@ class Parts:
     @classmethod
     def start(cls, settings: Settings, clock: Clock = wall_clock) -> "Parts":
         """Make the clients; call inside the running loop. Kafka, Redis and ClickHouse may still be away."""
-        producer = kafka.producer(settings.kafka_servers, client_id="cdp-collect", linger_ms=20, delivery_timeout_ms=PRODUCE_MS)
+        loop = asyncio.get_running_loop()
+        to_kafka = KafkaPublisher(
+            lambda on_error: kafka.producer(
+                settings.kafka_servers, client_id="cdp-collect", linger_ms=LINGER_MS, delivery_timeout_ms=PRODUCE_MS,
+                on_error=on_error,
+            ),
+            loop,
+        )  # fmt: skip
         return cls(
             settings=settings,
             names=Names(settings.topic_prefix),
             clock=clock,
             credentials=Credentials(settings),
             redis=redis.connect_async(settings.redis_url),
-            publisher=KafkaPublisher(producer, asyncio.get_running_loop()),
+            publisher=SafePublisher(to_kafka, Spool(settings.data_dir / FOLDER, settings.spool_max_bytes)),
         )
 
     async def stop(self) -> None:
         """Wait for what the broker has not acknowledged, then close."""
-        await asyncio.to_thread(self.publisher.close)
+        await self.publisher.close()
         await self.redis.aclose()
         self._queries.shutdown(wait=False, cancel_futures=True)
         self._checks.shutdown(wait=False, cancel_futures=True)
@@ -89,10 +98,10 @@ class Parts:
             log.warning("a ClickHouse query failed: %s", first_line)
             raise Unavailable(f"ClickHouse did not answer the query: {first_line}.", "Try again later; see /readyz.") from error
 
-    async def count_rejected(self, reason: str) -> None:
-        """Add one to the ledger's count of rejected requests. Never raises: the sender gets an answer in any case."""
+    async def count_rejected(self, reason: str, count: int = 1) -> None:
+        """Add to the ledger's count of what was rejected. Never raises: the sender gets an answer in any case."""
         try:
-            await asyncio.wait_for(self.redis.hincrby(self.names.rejected_key, reason, 1), COUNT_SECONDS)
+            await asyncio.wait_for(self.redis.hincrby(self.names.rejected_key, reason, count), COUNT_SECONDS)
         except Exception as error:  # whatever is wrong with Redis, the refusal must reach the sender
             log.error("a rejected request (%s) could not be counted in Redis: %s", reason, error)
 

@@ -1,64 +1,53 @@
 """From a request's bytes to the messages in it. The content decides, not the content type: SDKs label bodies wrongly."""
 
 import json
+import re
 import zlib
 from typing import Any, NamedTuple
 
 import msgspec
 
-from cdp.errors import CdpError
-from cdp.events import EMPTY_OBJECT
+from cdp.errors import InvalidEvent
+from serving.collect.draft import Broken, Object, RefusedError
+from serving.collect.finish import too_deep
 
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31
 
 
-class RefusedError(CdpError):
-    """The whole request is refused, with an HTTP status; SDKs do not send it again."""
+class Content(NamedTuple):
+    """A body's own fields, and the messages in it: decoded objects, or `Broken`."""
 
-    def __init__(self, status: int, code: str, message: str, remedy: str = "") -> None:
-        super().__init__(message, remedy)
-        self.status = status
-        self.code = code
+    outer: Object
+    messages: list[Any]
 
 
-class Outer(msgspec.Struct, rename="camel"):
-    """The fields of a request that the collector reads before it looks at single messages; of any type, as yet."""
-
-    batch: list[msgspec.Raw] | None = None
-    write_key: Any = None
-    sent_at: Any = None
-    timestamp: Any = None
-    context: msgspec.Raw = EMPTY_OBJECT
-
-
-class Parsed(NamedTuple):
-    """A request's content: its outer fields, and its messages as JSON texts."""
-
-    outer: Outer
-    messages: list[bytes]
-
-
-_decode_outer = msgspec.json.Decoder(Outer).decode
+_decode = msgspec.json.Decoder().decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_PATH = re.compile(r" - at `\$[^`]*`")
 
 
 def unpack(body: bytes, encoding: str, limit: int) -> bytes:
-    """The body without its gzip, if it has one. Raises RefusedError if it is broken or larger than `limit` bytes."""
-    if not body.startswith(GZIP_MAGIC):
-        if encoding not in ("", "identity", "gzip"):
-            raise RefusedError(
-                400, "unsupported_encoding", "The body's content encoding is not understood.", "Send JSON, plain or gzip."
-            )
+    """The body without its gzip or deflate. Raises RefusedError if it is broken or larger than `limit` bytes."""
+    if body.startswith(GZIP_MAGIC):
+        unpacker = zlib.decompressobj(GZIP_WINDOW)
+    elif encoding == "deflate":
+        unpacker = zlib.decompressobj()
+    elif encoding in ("", "identity", "gzip"):  # what is labelled gzip and is not, was not packed at all
         return body
-    unpacker = zlib.decompressobj(GZIP_WINDOW)
+    else:
+        raise RefusedError(
+            400, "unsupported_encoding", "The body's content encoding is not understood.", "Send JSON, plain or gzip."
+        )
     try:
         plain = unpacker.decompress(body, limit + 1)
     except zlib.error as error:
-        raise RefusedError(400, "invalid_gzip", "The body is not valid gzip.", "Send JSON, plain or gzip.") from error
+        raise RefusedError(400, "invalid_gzip", "The body is not packed as it says.", "Send JSON, plain or gzip.") from error
     if len(plain) > limit:
         raise too_large(limit)
     if not unpacker.eof:
-        raise RefusedError(400, "invalid_gzip", "The gzip body is cut short.", "Send it again.")
+        raise RefusedError(400, "invalid_gzip", "The packed body is cut short.", "Send it again.")
     return plain
 
 
@@ -67,42 +56,74 @@ def too_large(limit: int) -> RefusedError:
     return RefusedError(413, "body_too_large", f"The body is larger than {limit} bytes.", "Send smaller batches.")
 
 
-def parse(body: bytes, *, is_batch: bool) -> Parsed:
-    """Find the messages. Raises RefusedError if the body is not JSON, or not of the expected shape.
+def split(body: bytes, items_field: str) -> Content:
+    """The messages of a JSON object: those of its list `items_field`, or, if that is "", the object itself.
 
-    One message with NaN in it, as Python's own encoder writes it, must not take its whole batch with it: such a body
-    is read again by the tolerant parser, and only the offending message is found unusable later.
+    Raises RefusedError if the body is not of that shape. A single message that cannot be decoded, such as one with NaN in
+    it as Python's own encoder writes it, does not take its whole batch with it: it is `Broken`.
     """
     try:
-        outer = _decode_outer(body)
-    except msgspec.ValidationError as error:
-        raise RefusedError(400, "invalid_request", f"{error}.", "See Segment's HTTP API for the expected fields.") from error
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return _parse_tolerantly(body, is_batch=is_batch)
-    if not is_batch:
-        return Parsed(outer, [body])
-    if outer.batch is None:
-        raise _no_batch()
-    return Parsed(outer, [bytes(raw) for raw in outer.batch])
+        outer = _decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _split_carefully(body, items_field)
+    if not isinstance(outer, dict):
+        raise RefusedError(400, "invalid_request", "The body is not a JSON object.", "Send one message or a batch.")
+    if not items_field:
+        return Content(outer, [outer])
+    items = outer.get(items_field)
+    if not isinstance(items, list):
+        raise _no_list(items_field)
+    return Content(outer, items)
 
 
-def _parse_tolerantly(body: bytes, *, is_batch: bool) -> Parsed:
+def decode_message(text: bytes) -> Any:
+    """One message, or what is wrong with its text."""
     try:
-        content = json.loads(body)
-        if not isinstance(content, dict):
-            raise RefusedError(400, "invalid_request", "The body is not a JSON object.", "Send one message or a batch.")
-        items = content.pop("batch", None) if is_batch else [content]
+        return _decode(text)
+    except msgspec.ValidationError as error:
+        detail = _PATH.sub("", str(error))
+        return Broken(text, InvalidEvent("number_out_of_range", "", f"{detail}.", "Send large numbers as a text."))
+    except (msgspec.DecodeError, UnicodeError) as error:
+        return Broken(text, InvalidEvent("invalid_json", "", f"The event is not valid JSON: {error}."))
+    except RecursionError:
+        return Broken(text, too_deep())
+
+
+def split_texts(body: bytes, items_field: str) -> list[bytes]:
+    """The messages of a body that `split` could read, as they came."""
+    return [bytes(item) for item in _decode_items(_decode_fields(body)[items_field])]
+
+
+def _split_carefully(body: bytes, items_field: str) -> Content:
+    """The same for a body of which something cannot be decoded."""
+    try:
+        fields = _decode_fields(body)
+        texts = [body] if not items_field else [bytes(item) for item in _decode_items(fields.pop(items_field, b"null"))]
+    except msgspec.ValidationError as error:
+        raise (_no_list(items_field) if items_field else _not_an_object()) from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _split_tolerantly(body, items_field)
+    outer = {name: value for name, raw in fields.items() if not isinstance(value := decode_message(bytes(raw)), Broken)}
+    return Content(outer, [decode_message(text) for text in texts])
+
+
+def _split_tolerantly(body: bytes, items_field: str) -> Content:
+    """The same for what is JSON only to Python's own decoder."""
+    try:
+        outer = json.loads(body)
+        if not isinstance(outer, dict):
+            raise _not_an_object()
+        items = outer.pop(items_field, None) if items_field else [outer]
         if not isinstance(items, list):
-            raise _no_batch()
-        context = content.get("context") if is_batch else None
-        outer = Outer(
-            write_key=content.get("writeKey"), sent_at=content.get("sentAt"), timestamp=content.get("timestamp"),
-            context=msgspec.Raw(json.dumps(context).encode()),
-        )  # fmt: skip
-        return Parsed(outer, [json.dumps(item).encode() for item in items])
+            raise _no_list(items_field)
+        return Content(outer, [decode_message(json.dumps(item).encode()) for item in items])
     except (ValueError, RecursionError) as error:
         raise RefusedError(400, "invalid_json", "The body is not valid JSON.", "Send one JSON object, plain or gzip.") from error
 
 
-def _no_batch() -> RefusedError:
-    return RefusedError(400, "invalid_request", "The body has no list named batch.", 'Send {"batch": [...]}.')
+def _not_an_object() -> RefusedError:
+    return RefusedError(400, "invalid_request", "The body is not a JSON object.", "Send one message or a batch.")
+
+
+def _no_list(field: str) -> RefusedError:
+    return RefusedError(400, "invalid_request", f"The body has no list named {field}.", f'Send {{"{field}": [...]}}.')

@@ -1,200 +1,74 @@
-"""Collect over HTTP: plain ASGI, because this is the hot path.
+"""The collector as an ASGI application, for whatever server runs it."""
 
-The answer is 200 only after the broker has every event, and every dead letter, of the request.
-"""
-
-import asyncio
-import base64
-import binascii
-import logging
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
-
-import msgspec
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from cdp.clock import Clock
-from cdp.errors import InvalidEvent, Unavailable
-from cdp.events import DeadLetter, encode
-from cdp.topics import Names
-from serving import metrics
-from serving.collect.body import Parsed, RefusedError, parse, too_large, unpack
-from serving.collect.publish import Publisher, Record
-from serving.collect.segment import MAX_MESSAGE_ID, Envelope, to_event
-from serving.collect.times import skew_of
-from serving.definitions.cache import Credentials
-from serving.errors import RETRY_AFTER, answer
+from serving.collect.body import too_large
+from serving.collect.collector import Collector, Header, Reply, Request, refusal
+from serving.collect.draft import Dialect, RefusedError
 
-log = logging.getLogger(__name__)
-
-EVENTS_BETWEEN_BREATHS = 250  # other requests get their turn while a large batch is mapped
-MAX_REPORTED = 100
-MAX_PAYLOAD = 1_000_000
-CROSS_ORIGIN = {"Access-Control-Allow-Origin": "*"}
-PREFLIGHT = CROSS_ORIGIN | {
-    "Access-Control-Allow-Methods": "POST", "Access-Control-Allow-Headers": "*", "Access-Control-Max-Age": "86400",
-}  # fmt: skip
-SUCCESS = b'{"success":true}'
-
-
-class _MessageId(msgspec.Struct, rename="camel"):
-    message_id: Any = None
-
-
-_decode_id = msgspec.json.Decoder(_MessageId).decode
-
-
-@dataclass(frozen=True)
-class Collector:
-    """What collecting needs; `count_rejected(reason)` adds to the ledger and never raises."""
-
-    names: Names
-    publisher: Publisher
-    credentials: Credentials
-    clock: Clock
-    count_rejected: Callable[[str], Awaitable[None]]
-    max_event_bytes: int
-    max_batch_bytes: int
+METHODS = frozenset({"POST", "GET", "OPTIONS"})
 
 
 class Collect:
-    """The endpoint of one path: an ASGI app. `kind` is the type of message, "" for batch."""
+    """The endpoint of one path.
 
-    def __init__(self, collector: Collector, kind: str) -> None:
-        self._collector = collector
-        self._kind = kind
-        self._route = kind or "batch"
+    Args:
+        gets: whether the dialect takes messages by GET as well, as image pixels do.
+    """
+
+    def __init__(self, collector: Collector, dialect: Dialect, *, gets: bool = False) -> None:
+        self.collector = collector
+        self.dialect = dialect
+        self.methods = METHODS if gets else METHODS - {"GET"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take one request."""
-        request = Request(scope, receive)
-        if request.method == "OPTIONS":
-            await Response(b"", 204, PREFLIGHT)(scope, receive, send)
-            return
-        if request.method != "POST":
-            await answer(405, "method_not_allowed", "Send events with POST.", headers={"Allow": "POST"})(scope, receive, send)
+        request = Request(
+            scope["method"], scope["path"], scope["query_string"], scope["headers"], b"", (scope.get("client") or ("",))[0]
+        )
+        if request.method not in self.methods:
+            await _send(not_allowed(self.methods), send)
             return
         try:
-            response = await self._collect(request)
+            body = await _read(receive, request, self.collector.max_batch_bytes)
         except RefusedError as error:
-            metrics.rejected.labels(error.code).inc()
-            await self._collector.count_rejected(error.code)
-            headers = CROSS_ORIGIN | ({"WWW-Authenticate": "Basic"} if error.status == 401 else {})
-            response = answer(error.status, error.code, error.message, remedy=error.remedy, headers=headers)
-        except Unavailable as error:
-            log.warning("collect answers 503: %s", error.message)
-            response = answer(503, "unavailable", error.message, remedy=error.remedy, headers=CROSS_ORIGIN | RETRY_AFTER)
-        except ClientDisconnect:
+            await self.collector.count_rejected(error.code)
+            await _send(refusal(error, request), send)
             return
-        except Exception:  # nothing stands between here and the server that would answer in our shape
-            log.exception("an unexpected error")
-            response = answer(500, "internal", "Something went wrong on our side; the log tells more.", headers=CROSS_ORIGIN)
-        metrics.requests.labels(self._route, str(response.status_code)).inc()
-        await response(scope, receive, send)
+        if body is not None:
+            await _send(await self.collector.handle(self.dialect, request._replace(body=body)), send)
 
-    async def _collect(self, request: Request) -> Response:
-        collector = self._collector
-        received_at = collector.clock()
-        source = await self._source(header_key(request.headers.get("authorization", "")))
-        body = await _read(request, collector.max_batch_bytes)
-        body = unpack(body, request.headers.get("content-encoding", "").lower(), collector.max_batch_bytes)
-        parsed = parse(body, is_batch=not self._kind)
-        if source is None:
-            source = await self._source(parsed.outer.write_key)
-        if source is None:
-            raise RefusedError(401, "unauthorised", "The write key is missing or unknown.", "Make one with `cdp key create`.")
-        records, refused = await self._map(parsed, self._envelope(parsed, source, received_at))
-        started = time.perf_counter()
-        await collector.publisher.publish(records)
-        metrics.produce_seconds.observe(time.perf_counter() - started)
-        metrics.accepted.inc(len(records) - len(refused))
-        return Response(_report(len(records), refused) if refused else SUCCESS, 200, CROSS_ORIGIN, "application/json")
 
-    async def _source(self, key: Any) -> str | None:
-        """The name of a write key; None if it is none."""
-        if not isinstance(key, str) or not key:
+def not_allowed(methods: frozenset[str]) -> Reply:
+    """The answer to another method than a path takes."""
+    allowed = ", ".join(sorted(methods - {"OPTIONS"}))
+    body = f'{{"code":"method_not_allowed","message":"Send events with {allowed}."}}'
+    return Reply(405, "application/json", body.encode(), ((b"allow", allowed.encode()),))
+
+
+async def _read(receive: Receive, request: Request, limit: int) -> bytes | None:
+    """The body; None if the client went away. Raises RefusedError."""
+    for name, value in request.headers:
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            raise too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
             return None
-        grant = await self._collector.credentials.grant(key)
-        return grant.name if grant is not None and grant.role is None else None
-
-    def _envelope(self, parsed: Parsed, source: str, received_at: int) -> Envelope:
-        outer = parsed.outer
-        skew = skew_of(outer.sent_at, received_at)
-        if self._kind:
-            return Envelope(source, received_at, self._collector.max_event_bytes, self._kind, skew)
-        stamp = outer.timestamp if isinstance(outer.timestamp, str | int | float) else None
-        return Envelope(source, received_at, self._collector.max_event_bytes, "", skew, stamp, outer.context)
-
-    async def _map(self, parsed: Parsed, envelope: Envelope) -> tuple[list[Record], list[dict[str, Any]]]:
-        """Records for the broker, and what to tell the sender about those that became dead letters."""
-        names = self._collector.names
-        records: list[Record] = []
-        refused: list[dict[str, Any]] = []
-        for index, message in enumerate(parsed.messages):
-            if index % EVENTS_BETWEEN_BREATHS == EVENTS_BETWEEN_BREATHS - 1:
-                await asyncio.sleep(0)
-            try:
-                _, key, value = to_event(message, envelope)
-                records.append((names.events, key, value))
-            except InvalidEvent as error:
-                metrics.dead_lettered.labels(error.reason).inc()
-                refused.append({"index": index, "reason": error.reason, "field": error.field, "message": str(error)})
-                records.append((names.dead_letters, envelope.source, encode(dead_letter(message, error, envelope))))
-        return records, refused
-
-
-def dead_letter(message: bytes, error: InvalidEvent, envelope: Envelope) -> DeadLetter:
-    """What is kept of a message that could not be used; of a huge one, its beginning."""
-    return DeadLetter(
-        stage="collect",
-        reason=error.reason,
-        time=envelope.received_at,
-        payload=message[:MAX_PAYLOAD].decode("utf-8", "replace"),
-        field=error.field,
-        detail=str(error)[:1000],
-        message_id=_message_id(message),
-        source=envelope.source,
-    )
-
-
-def _message_id(message: bytes) -> str:
-    try:
-        given = _decode_id(message).message_id
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return ""
-    return given[:MAX_MESSAGE_ID] if isinstance(given, str) else ""
-
-
-def header_key(authorization: str) -> str:
-    """The write key of an Authorization header: the user of Basic, or the token of Bearer; "" if there is none."""
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(value).decode().partition(":")[0]
-    except (binascii.Error, ValueError):
-        return ""
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    if int(request.headers.get("content-length", "0") or 0) > limit:
-        raise too_large(limit)
-    chunks, size = [], 0
-    async for chunk in request.stream():
+        chunk = message.get("body", b"")
         size += len(chunk)
         if size > limit:
             raise too_large(limit)
         chunks.append(chunk)
-    return b"".join(chunks)
+        if not message.get("more_body"):
+            return b"".join(chunks)
 
 
-def _report(records: int, refused: list[dict[str, Any]]) -> bytes:
-    return msgspec.json.encode(
-        {"success": True, "accepted": records - len(refused), "rejected": len(refused), "dead_lettered": refused[:MAX_REPORTED]}
-    )
+async def _send(reply: Reply, send: Send) -> None:
+    headers: list[Header] = [
+        (b"content-type", reply.content_type.encode()), (b"content-length", b"%d" % len(reply.body)), *reply.headers,
+    ]  # fmt: skip
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from serving.collect.segment import KINDS
+from serving.collect.dialects.segment import KINDS
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "track": {"userId": "u-1", "event": "Product Viewed", "properties": {"product_id": "p-9", "price": 99.0}},
@@ -10,6 +10,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "page": {"anonymousId": "a-7", "name": "Home", "properties": {"path": "/"}},
     "screen": {"anonymousId": "a-7", "name": "Home"},
     "alias": {"userId": "u-1", "previousId": "a-7"},
+    "group": {"userId": "u-1", "groupId": "g-1", "traits": {"name": "Acme"}},
     "batch": {"batch": [{"type": "track", "userId": "u-1", "event": "Product Viewed", "messageId": "m-1"}]},
 }
 COMMON = {

@@ -1,10 +1,15 @@
-"""Hand records to Kafka and wait until it has them: one poll thread serves every request of the process."""
+"""Hand records to Kafka, and say whether it has them. Everything runs in the event loop's thread.
+
+A thread of its own for delivery reports would fight the loop for Python's lock at every report; polling from the loop, while
+anything is under way, serves hundreds of them in one call.
+"""
 
 import asyncio
 import logging
-import threading
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -12,70 +17,110 @@ from cdp.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.1
-REMEDY = "Send it again; a repeated message id is counted once."
+POLL_SECONDS = 0.004  # the most that polling adds to the time until an answer
+ERRORS_OF_AN_ABSENT_BROKER = frozenset({KafkaError._ALL_BROKERS_DOWN})
+
+
+class Record(NamedTuple):
+    """One record for the broker."""
+
+    topic: str
+    key: str
+    value: bytes
 
 
 class Publisher(Protocol):
-    """What the collector needs of Kafka."""
+    """What the collector needs: a safe place for records."""
 
-    async def publish(self, records: "Iterable[Record]") -> None:
-        """Return when the broker has all records. Raises Unavailable if it may not have them."""
-
-
-Record = tuple[str, str, bytes]  # topic, key, value
+    async def publish(self, records: Sequence[Record]) -> None:
+        """Return when all records are safe. Raises Unavailable if they may not be."""
 
 
-class _Pending:
-    """The unacknowledged records of one request."""
+class _Request:
+    """The unacknowledged records of one call."""
 
-    __slots__ = ("done", "error", "future", "left")
+    __slots__ = ("error", "future", "left")
 
-    def __init__(self, left: int, future: "asyncio.Future[None]", done: "list[_Pending]") -> None:
+    def __init__(self, left: int, future: "asyncio.Future[None]") -> None:
         self.left = left
         self.future = future
-        self.done = done
-        self.error: KafkaError | None = None
+        self.error = ""
 
-    def delivered(self, error: KafkaError | None, _: object) -> None:
-        """Called in the poll thread, once for each record."""
-        self.left -= 1
+    def report(self, error: KafkaError | None, _: object) -> None:
+        """Called by `poll`, once for each record."""
         if error is not None:
-            self.error = error
-        if self.left == 0:
-            self.done.append(self)
+            self.error = error.name()
+        self.left -= 1
+        if self.left == 0 and not self.future.done():
+            self.future.set_result(None)
 
 
 class KafkaPublisher:
-    """Publishes from an event loop. Delivery reports are served by one thread and reach the loop in batches."""
+    """Delivers records from an event loop.
 
-    def __init__(self, producer: Producer, loop: asyncio.AbstractEventLoop) -> None:
-        self._producer = producer
+    Args:
+        make_producer: makes the producer, given the function that it must call with its errors (`error_cb`).
+    """
+
+    def __init__(
+        self, make_producer: Callable[[Callable[[KafkaError], None]], Producer], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._producer = make_producer(self._on_error)
         self._loop = loop
-        self._done: list[_Pending] = []
+        self._waiting: set[_Request] = set()
+        self._polling = False
         self._stopping = False
-        self._thread = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
-        self._thread.start()
+        self.seems_away = False
 
-    async def publish(self, records: Iterable[Record]) -> None:
-        """Return when the broker has all records. Raises Unavailable if it may not have them: full queue, or no answer."""
-        batch = list(records)
-        if not batch:
-            return
+    async def deliver(self, records: Sequence[Record]) -> str:
+        """Return when the fate of all records is known: "" if the broker has them all, else why some may be missing."""
         if self._stopping:
-            raise Unavailable("The collector is stopping.", REMEDY)
-        pending = _Pending(len(batch), self._loop.create_future(), self._done)
-        produce, on_delivery = self._producer.produce, pending.delivered
+            return "the collector is stopping"
+        request = _Request(len(records), self._loop.create_future())
+        error = self._produce(records, request)
+        if error:
+            return error
+        self._waiting.add(request)
+        if not self._polling:
+            self._polling = True
+            self._loop.call_later(POLL_SECONDS, self._poll)
         try:
-            for topic, key, value in batch:
-                produce(topic, value, key, on_delivery=on_delivery)
-        except BufferError as error:
-            raise Unavailable("The collector's queue to Kafka is full.", REMEDY) from error
+            await request.future
+        finally:
+            self._waiting.discard(request)
+        self.seems_away = bool(request.error)
+        return request.error
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        """Return when the broker has all records. Raises Unavailable if it may not have them."""
+        error = await self.deliver(records)
+        if error:
+            raise Unavailable(f"Kafka did not take the records: {error}.", "Try again.")
+
+    def _produce(self, records: Sequence[Record], request: _Request) -> str:
+        try:
+            for topic, group in groupby(records, attrgetter("topic")):
+                messages: list[dict[str, Any]] = [{"key": record.key, "value": record.value} for record in group]
+                queued = self._producer.produce_batch(topic, messages, on_delivery=request.report)
+                if queued != len(messages):
+                    return "the queue to Kafka is full"
+        except BufferError:
+            return "the queue to Kafka is full"
         except KafkaException as error:
-            raise Unavailable(f"Kafka refused a record: {error.args[0].name()}.", REMEDY) from error
-        await pending.future
-        if pending.error is not None:
-            raise Unavailable(f"Kafka did not take the events: {pending.error.name()}.", REMEDY)
+            return str(error.args[0].name())
+        return ""
+
+    def _poll(self) -> None:
+        self._producer.poll(0)
+        if self._waiting:
+            self._loop.call_later(POLL_SECONDS, self._poll)
+        else:
+            self._polling = False
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() in ERRORS_OF_AN_ABSENT_BROKER and not self.seems_away:
+            log.warning("Kafka is away: %s", error.str())
+            self.seems_away = True
 
     def reach(self, timeout: float) -> None:
         """Ask the broker for its metadata; blocks at most `timeout` seconds. Raises Unavailable."""
@@ -84,27 +129,12 @@ class KafkaPublisher:
         except KafkaException as error:
             raise Unavailable(f"Kafka does not answer: {error.args[0].name()}.", "Start it with `cdp up`.") from error
 
-    def close(self, timeout: float = 10.0) -> None:
-        """Refuse new records and wait for those under way, at most `timeout` seconds. Call from outside the loop's thread."""
+    async def close(self, timeout: float = 10.0) -> None:
+        """Refuse new records and wait for those under way, at most `timeout` seconds."""
         self._stopping = True
-        self._thread.join(POLL_SECONDS * 10)
-        left = self._producer.flush(timeout)
-        self._hand_over()
+        deadline = self._loop.time() + timeout
+        while self._waiting and self._loop.time() < deadline:
+            await asyncio.sleep(POLL_SECONDS)
+        left = self._producer.flush(0)
         if left:
             log.warning("%d records were not acknowledged before the end; their senders were not told that they arrived", left)
-
-    def _poll(self) -> None:
-        while not self._stopping:
-            self._producer.poll(POLL_SECONDS)
-            self._hand_over()
-
-    def _hand_over(self) -> None:
-        if self._done and not self._loop.is_closed():
-            done, self._done[:] = self._done[:], []
-            self._loop.call_soon_threadsafe(_resolve, done)
-
-
-def _resolve(done: list[_Pending]) -> None:
-    for pending in done:
-        if not pending.future.done():
-            pending.future.set_result(None)

@@ -25,26 +25,26 @@ def parse(stamp: Any) -> int | None:
         return None
 
 
-def skew_of(sent_at: Any, received_at: int) -> int:
-    """How far the sender's clock is behind ours, in microseconds; 0 if it is near enough or unknown."""
-    sent = parse(sent_at)
-    skew = 0 if sent is None else received_at - sent
+def skew_of(sent_at: Any, received_at: int) -> int | None:
+    """How far the sender's clock is behind ours, in microseconds; 0 if it is near enough, None if the sender did not say."""
+    sent = parse(sent_at) if sent_at is not None else None
+    if sent is None:
+        return None
+    skew = received_at - sent
     return skew if abs(skew) > SMALLEST_SKEW else 0
 
 
-def event_time(timestamp: Any, original: Any, skew: int, received_at: int) -> tuple[int, bool]:
+def event_time(stamp: Any, corrected: bool, skew: int, received_at: int) -> tuple[int, bool]:
     """When it happened, in microseconds, and whether the given time was unusable and had to be replaced.
 
-    A device's stamp is moved by the skew of its clock. A message that has `originalTimestamp` beside `timestamp` was
-    corrected before, by whoever forwarded it. No stamp at all means: now.
+    A device's stamp is moved by the skew of its clock, unless that was done before (`corrected`). No stamp at all means: now.
     """
-    stamp = timestamp if timestamp is not None else original
     if stamp is None:
         return received_at, False
     time = parse(stamp)
     if time is None:
         return received_at, True
-    if timestamp is None or original is None:
+    if not corrected:
         time += skew
     if EARLIEST <= time <= received_at + LATEST_AHEAD:
         return time, False

@@ -16,7 +16,7 @@ from cdp.clock import wall_clock
 from cdp.errors import CdpError, Unavailable
 from cdp.settings import METRICS_DISPATCHER, Settings, settings
 from cdp.topics import Names
-from serving.collect.publish import KafkaPublisher
+from serving.collect.publish import KafkaPublisher, Record
 from serving.dispatch import metrics, webhook
 from serving.dispatch.deliver import Deliverer
 from serving.dispatch.dispatcher import Dispatcher
@@ -49,12 +49,12 @@ async def run(config: Settings) -> None:
     loop = asyncio.get_running_loop()
     producer = kafka.producer(config.kafka_servers, client_id="cdp-dispatcher", linger_ms=2)
     await asyncio.to_thread(wait_for_topic, producer, names.actions, WAIT_SECONDS)
-    publisher = KafkaPublisher(producer, loop)
+    publisher = KafkaPublisher(lambda _: producer, loop)
     store = redis.connect_async(config.redis_url)
     http = webhook.client()
 
     async def report(one_id: str, delivery: bytes) -> None:
-        await publisher.publish([(names.deliveries, one_id, delivery)])
+        await publisher.publish([Record(names.deliveries, one_id, delivery)])
 
     deliverer = Deliverer(channels(config, http), Fence(store, names), report, wall_clock, asyncio.Semaphore(webhook.CONCURRENT))
     consumer = kafka.consumer(config.kafka_servers, group=names.group("dispatcher"), client_id="cdp-dispatcher", **QUICK)
@@ -67,7 +67,7 @@ async def run(config: Settings) -> None:
         await dispatcher.run()
     finally:
         await http.close()
-        await asyncio.to_thread(publisher.close)
+        await publisher.close()
         await store.aclose()
 
 

@@ -30,7 +30,7 @@ class Readiness(BaseModel):
 async def readiness(parts: Parts) -> Readiness:
     """Ask Kafka, Redis, ClickHouse and the definitions; never raises and takes little more than the deadline."""
     asked: dict[str, Awaitable[Any]] = {
-        "kafka": parts.check(lambda: parts.publisher.reach(DEADLINE)),
+        "kafka": parts.check(lambda: parts.publisher.kafka.reach(DEADLINE)),
         "redis": parts.redis.ping(),
         "clickhouse": parts.clickhouse(lambda client: client.command("SELECT 1")),
         "definitions": parts.check(parts.reach_definitions),

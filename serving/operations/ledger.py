@@ -12,6 +12,7 @@ from cdp import kafka, redis
 from cdp.errors import Unavailable
 from cdp.settings import Settings
 from cdp.topics import Names
+from serving.collect.spool import waiting_in
 
 POLL_SECONDS = 0.5
 
@@ -19,12 +20,18 @@ POLL_SECONDS = 0.5
 COUNTS = """
 SELECT
     (SELECT count() FROM events),
+    (SELECT count() FROM items),
     (SELECT uniqExact(origin_partition, origin_offset) FROM duplicates)
         - (SELECT uniqExact(origin_partition, origin_offset) FROM events
            WHERE (origin_partition, origin_offset) IN (SELECT origin_partition, origin_offset FROM duplicates)),
     (SELECT count() FROM dead_letters WHERE stage != 'facts'),
-    (SELECT uniqExact(source_partition, source_offset) FROM dead_letters WHERE stage = 'collect'),
-    (SELECT uniqExact(origin_partition, origin_offset) FROM dead_letters WHERE stage != 'collect' AND origin_offset >= 0)
+    (SELECT uniqExact(if(letter_id != '', letter_id, concat(toString(source_partition), ':', toString(source_offset))))
+     FROM dead_letters WHERE stage = 'collect'),
+    (SELECT uniqExact(origin_partition, origin_offset) FROM dead_letters
+     WHERE stage NOT IN ('collect', 'facts') AND origin_offset >= 0),
+    (SELECT uniqExact(origin_partition, origin_offset) FROM duplicates
+     WHERE conflict AND (origin_partition, origin_offset) NOT IN (SELECT origin_partition, origin_offset FROM events)),
+    (SELECT uniqExact(replay_of) FROM events WHERE replay_of != '')
 """
 
 
@@ -33,12 +40,16 @@ class Counts:
     """What was counted, part by part.
 
     Attributes:
-        events_written: records ever written to the topic of events.
+        events_written: records ever written to the topics of events and of items.
         dead_letters_written: records ever written to the topic of dead letters.
         rejected: requests refused at the door.
-        applied, duplicates: events, by their position on the topic of events.
+        applied: events and items that became facts.
+        duplicates: events, by their position on the topic of events.
         dead_letter_rows: rows of the table, repeats of replays included.
         dead_at_collect, dead_later: dead letters counted once each.
+        conflicts: duplicates that said something else than what came first.
+        replayed: dead letters whose repair was applied.
+        spooled: acknowledged records that lie in the collector's spool, because the broker is away.
     """
 
     events_written: int
@@ -49,6 +60,9 @@ class Counts:
     dead_letter_rows: int
     dead_at_collect: int
     dead_later: int
+    conflicts: int = 0
+    replayed: int = 0
+    spooled: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,9 @@ class Ledger:
     """received = applied + duplicates + dead_lettered + rejected + difference.
 
     `difference` and `dead_letters_in_flight` are what is still on its way: both are 0 when everything has arrived.
-    A negative difference means that something was counted twice.
+    A negative difference means that something was counted twice. Of the duplicates, `conflicts` said something else than what
+    came first; of the dead letters, `replayed` were repaired and applied (as events of their own); of the difference, `spooled`
+    lie in the collector's spool.
     """
 
     received: int
@@ -67,11 +83,14 @@ class Ledger:
     difference: int
     dead_letters_in_flight: int
     balanced: bool
+    conflicts: int = 0
+    replayed: int = 0
+    spooled: int = 0
 
 
 def balance(counts: Counts) -> Ledger:
     """The ledger of some counts. Pure."""
-    received = counts.events_written + counts.dead_at_collect + counts.rejected
+    received = counts.events_written + counts.spooled + counts.dead_at_collect + counts.rejected
     dead = counts.dead_at_collect + counts.dead_later
     difference = received - counts.applied - counts.duplicates - dead - counts.rejected
     in_flight = counts.dead_letters_written - counts.dead_letter_rows
@@ -84,6 +103,9 @@ def balance(counts: Counts) -> Ledger:
         difference=difference,
         dead_letters_in_flight=in_flight,
         balanced=difference == 0 and in_flight == 0,
+        conflicts=counts.conflicts,
+        replayed=counts.replayed,
+        spooled=counts.spooled,
     )
 
 
@@ -98,17 +120,22 @@ def gather(settings: Settings, client: Client) -> Ledger:
     except Exception as error:
         first_line = (str(error).splitlines() or [""])[0][:200]
         raise Unavailable(f"ClickHouse cannot count the facts: {first_line}.", "Start everything with `cdp up`.") from error
-    applied, duplicates, rows, at_collect, later = (int(value) for value in row)
+    events, items, duplicates, rows, at_collect, later, conflicts, replayed = (int(value) for value in row)
     return balance(
         Counts(
-            events_written=sum(kafka.end_offsets(settings.kafka_servers, names.events).values()),
+            events_written=sum(
+                sum(kafka.end_offsets(settings.kafka_servers, topic).values()) for topic in (names.events, names.items)
+            ),
             dead_letters_written=sum(kafka.end_offsets(settings.kafka_servers, names.dead_letters).values()),
             rejected=_rejected(settings, names),
-            applied=applied,
+            applied=events + items,
             duplicates=duplicates,
             dead_letter_rows=rows,
             dead_at_collect=at_collect,
             dead_later=later,
+            conflicts=conflicts,
+            replayed=replayed,
+            spooled=waiting_in(settings.data_dir),
         )
     )
 

@@ -26,6 +26,9 @@ class LedgerView(BaseModel):
     difference: int = Field(description="Events still on their way; negative only if something was counted twice.")
     dead_letters_in_flight: int = Field(description="Dead letters that are not in ClickHouse yet.")
     balanced: bool
+    conflicts: int = Field(description="Of the duplicates: the same message id, but another message. The first one counts.")
+    replayed: int = Field(description="Of the dead letters: repaired, replayed and applied; the repair is an event of its own.")
+    spooled: int = Field(description="Of the difference: acknowledged, and in the collector's spool while the broker is away.")
 
 
 @router.get("/v1/operations/ledger", summary="Is every event accounted for?", responses=documented())

@@ -280,13 +280,32 @@ def test_merged_people_and_orders(client, config):
         (1, "B", "refunded", "0", 3), (1, "C", "cancelled", "0", 4), (1, "C", "completed", "10", 5),
         (4, "D", "refunded", "-5", 6),
     ]  # fmt: skip
+    versions = [
+        ("E", "completed", "100", "CNY", 2, 10), ("E", "completed", "70", "CNY", 1, 11), ("E", "refunded", "-10", "CNY", 0, 12),
+        ("E", "refunded", "-5", "", 0, 13), ("E", "refunded", "-1000", "EUR", 0, 14), ("F", "completed", "9", "CNY", 3, 15),
+        ("F", "cancelled", "0", "CNY", 2, 16), ("G", "completed", "9", "CNY", 3, 17), ("G", "cancelled", "0", "", 0, 18),
+        ("H", "completed", "9", "CNY", 3, 19), ("H", "cancelled", "0", "", 3, 20), ("I", "completed", "8", "EUR", 0, 21),
+        ("I", "refunded", "0", "CNY", 0, 22),
+    ]  # fmt: skip
     client.insert(
         "orders",
         [[moment, person, order, status, Decimal(amount), 0, offset, 0] for person, order, status, amount, offset in orders],
         column_names=["event_time", "person", "order_id", "status", "amount", "source_partition", "source_offset", "source_seq"],
     )  # fmt: skip
-    states = client.query("SELECT person, order_id, net_amount, counts FROM order_states ORDER BY order_id").result_rows
-    assert states == [(1, "A", Decimal("69.5"), 1), (1, "B", 0, 0), (1, "C", 0, 0), (4, "D", Decimal(-5), 0)]
+    client.insert(
+        "orders",
+        [[moment, 4, *row[:2], Decimal(row[2]), *row[3:5], 0, row[5], 0] for row in versions],
+        column_names=[
+            "event_time", "person", "order_id", "status", "amount", "currency", "version",
+            "source_partition", "source_offset", "source_seq",
+        ],
+    )  # fmt: skip
+    query = "SELECT person, order_id, net_amount, counts, status, version FROM order_states ORDER BY order_id"
+    assert client.query(query).result_rows == [
+        (1, "A", Decimal("69.5"), 1, "refunded", 0), (1, "B", 0, 0, "refunded", 0), (1, "C", 0, 0, "cancelled", 0),
+        (4, "D", Decimal(-5), 0, "refunded", 0), (4, "E", Decimal(85), 1, "refunded", 2), (4, "F", Decimal(9), 1, "completed", 3),
+        (4, "G", 0, 0, "cancelled", 3), (4, "H", 0, 0, "cancelled", 3), (4, "I", 0, 0, "refunded", 0),
+    ]  # fmt: skip
     assert migrate(config) == []
 
 

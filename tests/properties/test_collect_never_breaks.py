@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 
 from cdp.errors import InvalidEvent
 from cdp.events import decode_event
-from serving.collect.body import RefusedError, parse, unpack
-from serving.collect.segment import Envelope, to_event
+from serving.collect.body import unpack
+from serving.collect.dialects.segment import Segment
+from serving.collect.draft import Broken, Incoming, RefusedError
+from serving.collect.finish import Arrival, Finish
 
 NOW = 1_795_380_000_000_000
-ENVELOPE = Envelope("shop", NOW, 100_000)
+ARRIVAL = Arrival("shop", NOW, skew=10**15)
+FINISH = Finish("events", "items", 100_000)
 FIELDS = [
     "type", "event", "name", "messageId", "userId", "anonymousId", "previousId", "timestamp", "originalTimestamp", "sentAt",
     "properties", "traits", "context",
@@ -40,22 +43,32 @@ likely = st.fixed_dictionaries(
 messages = st.dictionaries(st.sampled_from(FIELDS), nested, max_size=8) | likely | nested
 
 
+def finish_all(body: bytes, said: str) -> None:
+    dialect = Segment(said)
+    opened = dialect.open(Incoming("POST", f"/v1/{said or 'batch'}", {}, {}, "", body))
+    for message in opened.messages:
+        if isinstance(message, Broken):
+            assert message.error.reason
+            continue
+        try:
+            record = FINISH(dialect.read(message, opened), ARRIVAL)
+        except InvalidEvent as error:
+            assert error.reason
+            assert error.message
+            continue
+        event = decode_event(record.value)
+        assert event.ids
+        assert record.key.encode()
+        assert 946_684_800_000_000 <= event.time <= NOW + 86_400_000_000
+        for part in (event.properties, event.traits, event.context):
+            assert isinstance(msgspec.json.decode(part), dict)
+
+
 @given(messages, st.sampled_from(["", "track", "identify", "page"]), nested)
-def test_mapping_raises_only_invalid_event(message: object, kind: str, context: object) -> None:
-    outer = ENVELOPE._replace(kind=kind, context=msgspec.Raw(json.dumps(context).encode()), skew=10**15)
-    try:
-        event, key, value = to_event(json.dumps(message).encode(), outer)
-    except InvalidEvent as error:
-        assert error.reason
-        assert error.message
-        return
-    again = decode_event(value)
-    assert again == event
-    assert again.ids
-    assert key.encode()
-    assert 946_684_800_000_000 <= again.time <= NOW + 86_400_000_000
-    for part in (again.properties, again.traits, again.context):
-        assert isinstance(msgspec.json.decode(part), dict)
+def test_mapping_raises_only_invalid_event(message: object, said: str, context: object) -> None:
+    body = message if said else {"batch": [message, message], "context": context}
+    with contextlib.suppress(RefusedError):
+        finish_all(json.dumps(body).encode(), said)
 
 
 @given(
@@ -63,6 +76,4 @@ def test_mapping_raises_only_invalid_event(message: object, kind: str, context: 
 )
 def test_bodies_are_parsed_or_refused(body: bytes, is_batch: bool, encoding: str) -> None:
     with contextlib.suppress(RefusedError):
-        for raw in parse(unpack(body, encoding, 1000), is_batch=is_batch).messages:
-            with contextlib.suppress(InvalidEvent):
-                to_event(raw, ENVELOPE)
+        finish_all(unpack(body, encoding, 1000), "" if is_batch else "track")

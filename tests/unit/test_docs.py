@@ -133,6 +133,7 @@ def test_every_reason_is_documented() -> None:
         REPO / "streams/resolve.py",
         REPO / "streams/profile.py",
         REPO / "cdp/orders.py",
+        REPO / "cdp/operations.py",
     ]
     found = {
         reason
@@ -169,7 +170,7 @@ def test_every_command_that_is_named_exists(path: Path) -> None:
         re.findall(r"`([^`\n]+)`", text) + re.findall(r"^```(?:sh|text)?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     )
     commands: Any = _commands().commands
-    for name, following in re.findall(r"(?:^|[\s=])cdp ([a-z]+)(?: ([a-z][a-z-]*))?", code, re.MULTILINE):
+    for name, following in re.findall(r"(?:^|[\s=])cdp ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", code, re.MULTILINE):
         assert name in commands, f"cdp {name}"
         below = getattr(commands[name], "commands", None)
         assert not (below and following) or following in below, f"cdp {name} {following}"

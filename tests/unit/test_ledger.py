@@ -19,6 +19,16 @@ def test_what_is_on_its_way_shows() -> None:
     assert (late.difference, late.dead_letters_in_flight, late.balanced) == (10, 1, False)
 
 
+def test_parts_of_the_counts_change_no_balance() -> None:
+    found = balance(replace(COUNTS, conflicts=2, replayed=3))
+    assert (found.conflicts, found.replayed, found.balanced) == (2, 3, True)
+
+
+def test_what_lies_in_the_spool_was_received_and_is_on_its_way() -> None:
+    found = balance(replace(COUNTS, spooled=4))
+    assert (found.received, found.difference, found.spooled, found.balanced) == (109, 4, 4, False)
+
+
 def test_counting_twice_is_not_balanced() -> None:
     twice = balance(replace(COUNTS, applied=91))
     assert (twice.difference, twice.balanced) == (-1, False)

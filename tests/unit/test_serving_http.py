@@ -14,13 +14,15 @@ import pytest
 
 from cdp.clock import DAY
 from cdp.errors import CdpError, Unavailable
-from cdp.profile import Attribute, Order, Placed, Profile, Tag, pack
+from cdp.profile import FINAL, Attribute, Order, Placed, Profile, Tag, pack
 from cdp.settings import Settings
 from cdp.topics import Names
 from serving.app import collector, create_app
+from serving.collect.finish import Finish
 from serving.collect.router import endpoints
 from serving.definitions import bootstrap_credentials, list_credentials, mint_token, mint_write_key, revoke
 from serving.definitions.cache import Credentials
+from serving.definitions.keys import KeyChange, change_key
 
 NOW = 1_795_380_000_000_000
 NAMES = Names("cdp")
@@ -51,7 +53,7 @@ class Api:
             credentials=Credentials(self.settings, lambda: self.time), count_rejected=self._count,
         )  # fmt: skip
         self.app.state.parts = parts
-        self.app.collect = endpoints(collector(parts))
+        self.app.collect = endpoints(collector(parts, Finish(NAMES.events, NAMES.items, self.settings.max_event_bytes)))
 
     async def get(self, key: str) -> bytes | None:
         return self.store.get(key)
@@ -161,10 +163,33 @@ def test_kafka_away_means_try_again(api: Api, key: str) -> None:
 
 
 def test_browsers_may_send_from_other_origins(api: Api, key: str) -> None:
-    preflight = api.call("OPTIONS", "/v1/t")
-    assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (204, "*")
-    answer = api.send({**TRACK, "writeKey": key}, path="t", **{"Content-Type": "text/plain"})
-    assert answer.headers["access-control-allow-origin"] == "*"
+    shop = {"Origin": "https://shop.example"}
+    preflight = api.call("OPTIONS", "/v1/t", headers=shop | {"Access-Control-Request-Headers": "content-type"})
+    assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (204, shop["Origin"])
+    assert preflight.headers["access-control-allow-headers"] == "content-type"
+    answer = api.send({**TRACK, "writeKey": key}, path="t", **shop, **{"Content-Type": "text/plain"})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, shop["Origin"])
+
+
+def test_a_key_may_be_bound_to_origins(api: Api, key: str) -> None:
+    change_key(api.settings, "shop", KeyChange(origins=["https://shop.example"]))
+    api.time += 5
+    assert api.send({**TRACK, "writeKey": key}, path="t", Origin="https://shop.example").status_code == 200
+    assert api.send({**TRACK, "writeKey": key}, path="t").status_code == 200  # servers have no origin
+    answer = api.send({**TRACK, "writeKey": key}, path="t", Origin="https://thief.example")
+    assert (answer.status_code, answer.json()["code"], api.rejected) == (403, "origin_not_allowed", ["origin_not_allowed"])
+    assert len(api.kafka.records) == 2
+
+
+def test_a_quota_protects_the_others(api: Api, key: str) -> None:
+    other = mint_write_key(api.settings, "other")
+    change_key(api.settings, "shop", KeyChange(quota_rate=1.0, quota_burst=2.0))
+    api.time += 5
+    assert [api.send({"batch": [TRACK, TRACK]}, key=key).status_code for _ in range(3)] == [200, 429, 429]
+    answer = api.send({"batch": [TRACK]}, key=key)
+    assert (answer.json()["code"], int(answer.headers["retry-after"]) >= 1) == ("quota_exceeded", True)
+    assert api.send({"batch": [TRACK] * 50}, key=other).status_code == 200
+    assert len(api.kafka.records) == 52
 
 
 def test_credentials_are_minted_once_rotated_and_revoked(api: Api) -> None:
@@ -216,9 +241,9 @@ def test_a_profile_is_found_by_identifier_and_through_merges(api: Api) -> None:
     placed = Placed(NOW - DAY, 1, 1_250_000, 30_000, "CNY", {})
     profile = Profile(
         person=1, as_of=NOW, first_seen=NOW - DAY, last_seen=NOW, events=3, identifiers={"phone:+8613900000001": NOW - DAY},
-        attributes={"name": Attribute("Ann", NOW, 1)}, merged=[2],
+        attributes={"name": Attribute("Ann", NOW, 1), "unset": Attribute(None, NOW, 1, gone=True)}, merged=[2],
         tags={"vip": Tag(True, NOW), "first_order": Tag(NOW - DAY, NOW)},
-        orders={"o1": Order(placed, {5: (NOW, 250_000)}), "o2": Order(placed, {}, NOW)},
+        orders={"o1": Order(placed, {5: (NOW, 250_000, "")}), "o2": Order(placed, {}, FINAL)},
     )  # fmt: skip
     api.store = {
         NAMES.profile_key(1): pack(profile, 7), NAMES.profile_key(2): pack(Profile(person=2, into=1), 1),
@@ -230,6 +255,7 @@ def test_a_profile_is_found_by_identifier_and_through_merges(api: Api) -> None:
         assert found["tags"]["vip"] == {"value": True, "since": "2026-11-22T20:40:00.000000Z"}
         assert found["tags"]["first_order"]["value"] == "2026-11-21T20:40:00.000000Z"
         assert found["identifiers"] == [{"type": "phone", "value": "+8613900000001", "first_seen": "2026-11-21T20:40:00.000000Z"}]
+        assert found["attributes"] == {"name": {"value": "Ann", "since": "2026-11-22T20:40:00.000000Z"}}
         assert (found["orders"]["count"], found["orders"]["net_amount"]) == (1, 100.0)
         assert found["recent_events"] is None
         assert "ClickHouse" in found["note"]

@@ -1,0 +1,360 @@
+"""Collect one request: whose it is, what is in it, and that it is safe before it is answered.
+
+Whatever server a request came through, it comes here.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+import msgspec
+
+from cdp.clock import Clock
+from cdp.errors import InvalidEvent, Unavailable
+from cdp.events import DeadLetter, encode
+from cdp.topics import Names
+from serving import metrics
+from serving.collect.body import unpack
+from serving.collect.dialects.segment import Segment
+from serving.collect.draft import Answer, Broken, Dialect, Incoming, Opened, RefusedError
+from serving.collect.finish import MAX_MESSAGE_ID, Arrival, Finish
+from serving.collect.publish import Publisher, Record
+from serving.collect.quota import Quota
+from serving.collect.times import skew_of
+from serving.definitions.cache import MISSING, Credentials
+from serving.definitions.credentials import ANY_ORIGIN, Grant
+
+log = logging.getLogger(__name__)
+
+EVENTS_BETWEEN_BREATHS = 250  # other requests get their turn while a large batch is mapped
+MAX_PAYLOAD = 1_000_000
+MAX_PARAMETERS = 1_000
+KEY_PARAMETERS = ("key", "token", "writeKey", "write_key", "api_key")
+RETRY_SECONDS = 1
+JSON = "application/json"
+
+Header = tuple[bytes, bytes]
+
+
+class Request(NamedTuple):
+    """One HTTP request as a server has read it: header names in lower case, the query undecoded, the body as it came."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: Sequence[Header]
+    body: bytes
+    ip: str
+
+
+class Reply(NamedTuple):
+    """The answer: its status, content type, body and further headers."""
+
+    status: int
+    content_type: str
+    body: bytes
+    headers: tuple[Header, ...] = ()
+
+
+class _MessageId(msgspec.Struct, rename="camel"):
+    message_id: Any = None
+    uuid: Any = None
+
+
+_decode_id = msgspec.json.Decoder(_MessageId).decode
+_encode_anything = msgspec.json.Encoder(enc_hook=str).encode
+_SERVER = Segment("")
+
+
+@dataclass(frozen=True)
+class Collector:
+    """What collecting needs; `count_rejected(reason, n)` adds to the ledger and never raises."""
+
+    names: Names
+    publisher: Publisher
+    credentials: Credentials
+    clock: Clock
+    finish: Finish
+    count_rejected: Callable[..., Awaitable[None]]
+    max_batch_bytes: int
+    trust_proxy: bool = False
+    quota: Quota = field(default_factory=Quota)
+
+    async def handle(self, dialect: Dialect, request: Request) -> Reply:
+        """Answer a request. Never raises."""
+        try:
+            reply = await self._collect(dialect, request)
+        except RefusedError as error:
+            metrics.rejected.labels(error.code).inc()
+            await self.count_rejected(error.code)
+            reply = refusal(error, request)
+        except Unavailable as error:
+            log.warning("collect answers 503: %s", error.message)
+            reply = _error(503, "unavailable", error.message, error.remedy, request, ((b"retry-after", b"%d" % RETRY_SECONDS),))
+        except Exception:  # nothing stands between here and the server that would answer in our shape
+            log.exception("an unexpected error")
+            reply = _error(500, "internal", "Something went wrong on our side; the log tells more.", "", request)
+        metrics.count_request(dialect.name, reply.status)
+        return reply
+
+    async def take(
+        self, source: str, messages: Sequence[Any], *, replay_of: Sequence[str] = (), received_at: int | None = None
+    ) -> list[InvalidEvent | None]:
+        """Take messages in Segment's form from another part of the API: what is wrong with each, or None.
+
+        Those without fault are safe when this returns; the others are kept nowhere. Raises Unavailable if nothing is safe.
+
+        Args:
+            replay_of: for each message, the position of the dead letter that it repairs.
+            received_at: when the messages first came, in microseconds; None: now.
+        """
+        arrival = Arrival(source, self.clock() if received_at is None else received_at)
+        errors: list[InvalidEvent | None] = []
+        records: list[Record] = []
+        opened = Opened("", list(messages))
+        for index, message in enumerate(messages):
+            if index % EVENTS_BETWEEN_BREATHS == EVENTS_BETWEEN_BREATHS - 1:
+                await asyncio.sleep(0)
+            repairs = arrival._replace(replay_of=replay_of[index]) if replay_of else arrival
+            record = self._record(_SERVER, message, opened, repairs)
+            if isinstance(record, InvalidEvent):
+                errors.append(record)
+            else:
+                errors.append(None)
+                records.append(record)
+        await self.publisher.publish(records)
+        return errors
+
+    async def grant_of(self, *secrets: str, app: str = "") -> Grant:
+        """Whose write key the first known one of some secrets is, or an application's name stands for.
+
+        Raises RefusedError if nobody's, Unavailable if nobody can say.
+        """
+        for secret in secrets:
+            if secret and (grant := await self._grant(secret)) is not None:
+                return grant
+        if app:
+            found = self.credentials.known_app(app)
+            if found is MISSING:
+                found = await self.credentials.app(app)
+            if isinstance(found, Grant):
+                return found
+        raise RefusedError(401, "unauthorised", "The write key is missing or unknown.", "Make one with `cdp key create`.")
+
+    async def _grant(self, secret: str) -> Grant | None:
+        found = self.credentials.known(secret)
+        if found is MISSING:
+            found = await self.credentials.grant(secret)
+        return found if isinstance(found, Grant) and found.role is None else None
+
+    def charge(self, grant: Grant, events: int) -> None:
+        """Count events against a key's quota. Raises RefusedError 429 if it is used up."""
+        wait = self.quota.take(grant.name, grant.quota_rate, grant.quota_burst, events)
+        if wait:
+            raise QuotaError(wait)
+
+    async def _collect(self, dialect: Dialect, request: Request) -> Reply:
+        received_at = self.clock()
+        incoming = _incoming(request, self.max_batch_bytes)
+        if request.method == "OPTIONS":
+            return Reply(204, JSON, b"", _cross_origin(request) + _preflight(request))
+        opened = dialect.open(incoming)
+        grant = await self.grant_of(incoming.key, opened.key, _key_in(incoming.query), app=opened.app)
+        if grant.origins is not ANY_ORIGIN:
+            _check_origin(incoming.headers.get("origin", ""), grant)
+        if grant.quota_rate is not None:
+            self.charge(grant, len(opened.messages))
+        arrival = Arrival(
+            grant.name, received_at, skew_of(opened.sent_at, received_at), opened.timestamp, self._client(request, incoming),
+            incoming.headers.get("user-agent", ""),
+        )  # fmt: skip
+        records, refused = await self._map(dialect, opened, arrival)
+        if not opened.dry_run:
+            await self.publisher.publish(records)
+            metrics.accepted.inc(len(records) - len(refused))
+            for _, error in refused:
+                metrics.dead_lettered.labels(error.reason).inc()
+        return replying(dialect.answer(opened, refused), request)
+
+    def _client(self, request: Request, incoming: Incoming) -> str:
+        """The client's address; a proxy of ours adds it at the end of what others may have written."""
+        forwarded = incoming.headers.get("x-forwarded-for") if self.trust_proxy else None
+        return forwarded.rpartition(",")[2].strip() if forwarded else request.ip
+
+    async def _map(
+        self, dialect: Dialect, opened: Opened, arrival: Arrival
+    ) -> tuple[list[Record], list[tuple[int, InvalidEvent]]]:
+        """Records for the broker, and what is wrong with the messages that became dead letters."""
+        records: list[Record] = []
+        refused: list[tuple[int, InvalidEvent]] = []
+        for index, message in enumerate(opened.messages):
+            if index % EVENTS_BETWEEN_BREATHS == EVENTS_BETWEEN_BREATHS - 1:
+                await asyncio.sleep(0)
+            record = self._record(dialect, message, opened, arrival)
+            if isinstance(record, InvalidEvent):
+                refused.append((index, record))
+                letter = dead_letter(dialect, _text_of(message, index, opened), record, opened, arrival)
+                record = Record(self.names.dead_letters, arrival.source, encode(letter))
+            records.append(record)
+        return records, refused
+
+    def _record(self, dialect: Dialect, message: Any, opened: Opened, arrival: Arrival) -> Record | InvalidEvent:
+        try:
+            if type(message) is Broken:
+                return message.error
+            return self.finish(dialect.read(message, opened), arrival)
+        except InvalidEvent as error:
+            return error
+        except Exception:  # a message that we did not foresee must not take the others of its batch with it
+            log.exception("an unexpected error in a message of the dialect %s", dialect.name)
+            return InvalidEvent("unreadable", "", "The message could not be understood; the collector's log tells more.")
+
+
+class QuotaError(RefusedError):
+    """The key has sent more than its quota allows; `wait` is how long until it may again, in seconds."""
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(429, "quota_exceeded", "The write key's quota is used up.", "Send it again after the time given.")
+        self.wait = wait
+
+
+def _text_of(message: Any, index: int, opened: Opened) -> bytes:
+    """A message as it came, as far as that is known."""
+    if isinstance(message, Broken):
+        return message.text
+    return opened.texts()[index] if opened.texts is not None else _encode_anything(message)
+
+
+def dead_letter(dialect: Dialect, text: bytes, error: InvalidEvent, opened: Opened, arrival: Arrival) -> DeadLetter:
+    """What is kept of a message that could not be used; of a huge one, its beginning."""
+    return DeadLetter(
+        stage="collect",
+        reason=error.reason,
+        time=arrival.received_at,
+        payload=text[:MAX_PAYLOAD].decode("utf-8", "replace"),
+        field=error.field,
+        detail=str(error)[:1000],
+        message_id=_message_id(text),
+        source=arrival.source,
+        letter_id=uuid4().hex,
+        dialect=dialect.name,
+        request=_request_of(opened),
+    )
+
+
+def _request_of(opened: Opened) -> msgspec.Raw:
+    said = {"sent_at": opened.sent_at, "timestamp": opened.timestamp, "context": opened.context or None}
+    return msgspec.Raw(_encode_anything({name: value for name, value in said.items() if value is not None}))
+
+
+def _message_id(text: bytes) -> str:
+    try:
+        found = _decode_id(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return ""
+    given = found.message_id or found.uuid
+    return given[:MAX_MESSAGE_ID] if isinstance(given, str) else ""
+
+
+def _incoming(request: Request, limit: int) -> Incoming:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
+    body = unpack(request.body, headers.get("content-encoding", "").lower(), limit) if request.body else b""
+    return Incoming(
+        request.method,
+        request.path,
+        _query(request.query) if request.query else {},
+        headers,
+        header_key(headers.get("authorization", "")),
+        body,
+    )
+
+
+def _query(query: bytes) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS))
+    except ValueError as error:
+        raise RefusedError(400, "invalid_request", "The query cannot be read.", "Send fewer parameters.") from error
+
+
+def _key_in(query: dict[str, str]) -> str:
+    return next((query[name] for name in KEY_PARAMETERS if query.get(name)), "") if query else ""
+
+
+@lru_cache(maxsize=4096)
+def header_key(authorization: str) -> str:
+    """The write key of an Authorization header: the user of Basic, or the token of Bearer; "" if there is none."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(value).decode().partition(":")[0]
+    except (binascii.Error, ValueError):
+        return ""
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------------
+
+
+def _check_origin(origin: str, grant: Grant) -> None:
+    if origin and origin not in grant.origins and "*" not in grant.origins:
+        raise RefusedError(
+            403, "origin_not_allowed", f"The write key may not be used from {origin[:200]}.", "Add the origin to the key."
+        )
+
+
+def _cross_origin(request: Request) -> tuple[Header, ...]:
+    """Browsers may read the answer. The origin itself is named, since beacons are sent with credentials."""
+    for name, value in request.headers:
+        if name == b"origin":
+            origin = value if _is_safe(value) else b"null"
+            return (
+                (b"access-control-allow-origin", origin), (b"access-control-allow-credentials", b"true"),
+                (b"access-control-expose-headers", b"retry-after"), (b"vary", b"origin"),
+            )  # fmt: skip
+    return ()
+
+
+def _is_safe(value: bytes) -> bool:
+    return value.isascii() and b"\r" not in value and b"\n" not in value
+
+
+def _preflight(request: Request) -> tuple[Header, ...]:
+    """Which key it will be is not known yet, so that every origin may ask; the request itself is checked."""
+    asked = next((value for name, value in request.headers if name == b"access-control-request-headers"), b"*")
+    return (
+        (b"access-control-allow-methods", b"GET, POST"),
+        (b"access-control-allow-headers", asked if _is_safe(asked) else b"*"),
+        (b"access-control-max-age", b"86400"),
+    )
+
+
+def refusal(error: RefusedError, request: Request) -> Reply:
+    """The answer to a request that is refused as a whole."""
+    more: tuple[Header, ...] = ()
+    if isinstance(error, QuotaError):
+        more = ((b"retry-after", b"%d" % max(1, math.ceil(error.wait))),)
+    elif error.status == 401 and request.method == "POST" and not _cross_origin(request):
+        # not for browsers: a pixel's answer would open a login window in the shop
+        more = ((b"www-authenticate", b"Basic"),)
+    return _error(error.status, error.code, error.message, error.remedy, request, more)
+
+
+def _error(status: int, code: str, message: str, remedy: str, request: Request, more: tuple[Header, ...] = ()) -> Reply:
+    body = {"code": code, "message": message} | ({"remedy": remedy} if remedy else {})
+    return Reply(status, JSON, msgspec.json.encode(body), _cross_origin(request) + more)
+
+
+def replying(answer: Answer, request: Request) -> Reply:
+    """A dialect's answer, as servers send it."""
+    more = tuple((name.lower().encode(), value.encode()) for name, value in answer.headers)
+    return Reply(answer.status, answer.content_type, answer.body, _cross_origin(request) + more)

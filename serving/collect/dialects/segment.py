@@ -1,0 +1,340 @@
+"""Segment's HTTP tracking API, which RudderStack's SDKs speak as well.
+
+Source of the format: Segment's documentation of its HTTP API and of its spec, and what the SDKs were seen to send.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cdp.errors import InvalidEvent
+from cdp.events import EMPTY_OBJECT, Kind
+from serving.collect.body import decode_message, split, split_texts
+from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RawDraft, RefusedError, decode_object
+from serving.collect.finish import text
+
+KINDS: dict[str, Kind] = {
+    "track": "track", "identify": "identify", "page": "page", "screen": "screen", "alias": "alias", "group": "group",
+}  # fmt: skip
+SHORT = {"track": "t", "identify": "i", "page": "p", "screen": "s", "alias": "a", "group": "g"}
+BATCH = ("batch", "b", "import", "m")
+MAX_REPORTED = 100
+SURROGATE = b"\\ud"
+SUCCESS = Answer(b'{"success":true}')
+
+
+class Message(msgspec.Struct, rename="camel", gc=False):
+    """One message, as far as the collector reads it; fields are of any type, as sources send anything."""
+
+    type: Any = None
+    event: Any = None
+    name: Any = None
+    message_id: Any = None
+    user_id: Any = None
+    anonymous_id: Any = None
+    previous_id: Any = None
+    group_id: Any = None
+    timestamp: Any = None
+    original_timestamp: Any = None
+    sent_at: Any = None
+    properties: msgspec.Raw = EMPTY_OBJECT
+    traits: msgspec.Raw = EMPTY_OBJECT
+    context: msgspec.Raw = EMPTY_OBJECT
+
+
+class _Batch(msgspec.Struct, rename="camel", gc=False):
+    batch: list[Message]
+    write_key: Any = None
+    sent_at: Any = None
+    timestamp: Any = None
+    context: Any = None
+
+
+class _Single(Message, rename="camel", gc=False):
+    write_key: Any = None
+
+
+class _Identity(msgspec.Struct, gc=False):
+    """The traits that identify a person."""
+
+    email: Any = None
+    phone: Any = None
+
+
+class _Place(msgspec.Struct, gc=False):
+    """What the collector reads of a message's properties."""
+
+    channel: Any = None
+    store_id: Any = None
+
+
+class _Said(NamedTuple):
+    """What the collector reads of a message's context."""
+
+    ids: tuple[tuple[str, Any, str], ...]
+    channel: Any
+    store: Any
+    library: str
+    version: str
+
+
+_decode_batch = msgspec.json.Decoder(_Batch).decode
+_decode_single = msgspec.json.Decoder(_Single).decode
+_decode_message = msgspec.json.Decoder(Message).decode
+_decode_identity = msgspec.json.Decoder(_Identity).decode
+_decode_place = msgspec.json.Decoder(_Place).decode
+_encode = msgspec.json.Encoder().encode
+_NOWHERE = _Place()
+
+
+class Segment:
+    """One path of the API: `said` is the type that the path says, "" for a batch."""
+
+    name = "segment"
+
+    def __init__(self, said: str) -> None:
+        self._said = said
+
+    def open(self, incoming: Incoming) -> Opened:
+        """One message, or the batch's. The common case is decoded at once; if anything is unusual in it, piece by piece."""
+        body = incoming.body
+        key = incoming.query.get("writeKey", "")
+        try:
+            _check_readable(body)
+            if self._said:
+                single = _decode_single(body)
+                return Opened(
+                    _text_or(single.write_key, key),
+                    [single],
+                    sent_at=_stamp(single.sent_at),
+                    texts=partial(_typed, body, self._said),
+                )
+            batch = _decode_batch(body)
+            outer: Object = {"context": batch.context, "writeKey": batch.write_key}
+            messages: list[Any] = batch.batch
+            sent_at, timestamp = batch.sent_at, batch.timestamp
+            texts = partial(split_texts, body, "batch")
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            content = split(body, "" if self._said else "batch")
+            outer, texts = content.outer, None
+            messages = [message if isinstance(message, Broken) else decode(_encode(message)) for message in content.messages]
+            sent_at, timestamp = outer.get("sentAt"), outer.get("timestamp")
+        key = _text_or(outer.get("writeKey"), key)
+        if self._said:
+            return Opened(key, messages, sent_at=_stamp(sent_at))
+        return Opened(key, messages, _stamp(sent_at), _stamp(timestamp), _outer_context(outer), texts=texts)
+
+    def read(self, message: Any, opened: Opened) -> Draft | RawDraft:
+        """One message: a `Message`, or an object in its form."""
+        if not isinstance(message, Message):
+            message = _as_message(message)
+        kind = _kind(self._said or message.type)
+        context = _raw(message.context, "context")
+        if opened.context:
+            context = _merged(context, opened.context)
+        said = _read_context(context)
+        properties = _raw(message.properties, "properties")
+        traits = _raw(message.traits, "traits")
+        if kind == "identify" and len(traits) == 2 and b'"traits"' in context:
+            traits = _traits_in(context)
+        if kind == "group" and message.group_id is not None:
+            properties = _encode({"group_id": message.group_id} | decode_object(properties))
+        place = _decode_place(properties) if b'"store_id"' in properties or b'"channel"' in properties else _NOWHERE
+        timestamp, original = message.timestamp, message.original_timestamp
+        return RawDraft(
+            kind,
+            _name(message, kind),
+            _message_id(message.message_id),
+            _ids(message, kind, traits, said),
+            timestamp if timestamp is not None else original,
+            timestamp is not None and original is not None,
+            message.sent_at,
+            properties,
+            traits,
+            context,
+            said.channel or place.channel,
+            place.store_id or said.store,
+            said.library,
+            said.version,
+        )
+
+    def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:
+        """A success in any case; the messages that were not usable are listed."""
+        if not refused:
+            return SUCCESS
+        return Answer(
+            msgspec.json.encode(
+                {
+                    "success": True,
+                    "accepted": len(opened.messages) - len(refused),
+                    "rejected": len(refused),
+                    "dead_lettered": [
+                        {"index": index, "reason": error.reason, "field": error.field, "message": str(error)}
+                        for index, error in refused[:MAX_REPORTED]
+                    ],
+                }
+            )
+        )
+
+
+ROUTES: dict[str, Segment] = {f"/v1/{kind}": Segment(kind) for kind in KINDS}
+ROUTES |= {f"/v1/{short}": ROUTES[f"/v1/{kind}"] for kind, short in SHORT.items()}
+ROUTES |= dict.fromkeys((f"/v1/{path}" for path in BATCH), Segment(""))
+
+
+def _check_readable(body: bytes) -> None:
+    """What is passed on unread must be readable by those behind us. Raises UnicodeError if it may not be."""
+    if not body.isascii():
+        body.decode()
+    if b"\\u" in body and SURROGATE in body.lower():
+        raise UnicodeError("a surrogate, perhaps without its other half")
+
+
+def decode(text: bytes) -> Message | Broken:
+    """One message out of its text."""
+    try:
+        return _decode_message(text)
+    except msgspec.ValidationError:
+        return Broken(text, InvalidEvent("wrong_type", "", "A message must be an object."))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        broken = decode_message(text)
+        return broken if isinstance(broken, Broken) else Broken(text, InvalidEvent("wrong_type", "", "Not a message."))
+
+
+def _typed(body: bytes, said: str) -> list[bytes]:
+    """The only message of a body, with the type that its path says: a dead letter has no path."""
+    fields = decode_object(body)
+    return [_encode({"type": said} | {name: value for name, value in fields.items() if name not in ("type", "writeKey")})]
+
+
+def _as_message(message: Any) -> Message:
+    """The message that an object is. Raises InvalidEvent."""
+    try:
+        decoded = decode(_encode(message))
+    except (UnicodeError, OverflowError, RecursionError, TypeError) as error:
+        raise InvalidEvent("invalid_json", "", f"The message is not valid JSON: {error}.") from error
+    if isinstance(decoded, Broken):
+        raise decoded.error
+    return decoded
+
+
+def _text_or(value: Any, other: str) -> str:
+    return value if isinstance(value, str) and value else other
+
+
+def _outer_context(outer: Object) -> Object:
+    context = outer.get("context")
+    if context is None or isinstance(context, dict):
+        return context or {}
+    raise RefusedError(400, "invalid_request", "context must be an object.", "See Segment's HTTP API for the expected fields.")
+
+
+def _stamp(value: Any) -> Any:
+    return value if isinstance(value, str | int | float) else None
+
+
+def _kind(said: Any) -> Kind:
+    if not said:
+        raise InvalidEvent("missing_type", "type", "The message does not say its type.", f"Use one of {', '.join(KINDS)}.")
+    kind = KINDS.get(said) if isinstance(said, str) else None
+    if kind is None:
+        raise InvalidEvent(
+            "unsupported_type", "type", f"Messages of type {str(said)[:40]!r} are not taken.", f"Use {', '.join(KINDS)}."
+        )
+    return kind
+
+
+def _raw(raw: msgspec.Raw, field: str) -> bytes:
+    """The text of an object; null says as little as nothing does."""
+    text = bytes(raw)
+    if text[:1] == b"{":
+        return text
+    if text == b"null":
+        return b"{}"
+    raise InvalidEvent("wrong_type", field, f"{field} must be an object.")
+
+
+def _merged(inner: bytes, outer: Object) -> bytes:
+    """A message's context over the batch's."""
+    return _encode(outer) if inner == b"{}" else _encode({**outer, **decode_object(inner)})
+
+
+def _name(message: Message, kind: Kind) -> str:
+    if kind == "track":
+        field, name = "event", message.event
+    elif kind in ("page", "screen"):
+        field, name = "name", message.name
+    else:
+        return ""
+    if name is None:
+        return ""
+    if isinstance(name, str):
+        return name
+    raise InvalidEvent("wrong_type", field, f"{field} must be a text.")
+
+
+def _message_id(given: Any) -> str:
+    if given is None:
+        return ""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
+    raise InvalidEvent("wrong_type", "messageId", "messageId must be a text.")
+
+
+def _ids(message: Message, kind: Kind, traits: bytes, said: _Said) -> list[tuple[str, Any, str]]:
+    ids = [("user_id", message.user_id, "userId")]
+    if kind == "identify" and len(traits) > 2:
+        identity = _decode_identity(traits)
+        ids += (("phone", text(identity.phone), "traits.phone"), ("email", text(identity.email), "traits.email"))
+    if said.ids:
+        ids += said.ids
+    ids.append(("anonymous_id", message.anonymous_id, "anonymousId"))
+    if kind == "alias":
+        ids.append(("anonymous_id", message.previous_id, "previousId"))
+    return ids
+
+
+@lru_cache(maxsize=8192)
+def _read_context(context: bytes) -> _Said:
+    """Devices send the same context again and again. Raises InvalidEvent, which is not remembered."""
+    content = decode_object(context)
+    library = content.get("library")
+    name, version = (library.get("name"), library.get("version")) if isinstance(library, dict) else ("", "")
+    return _Said(
+        (*_context_traits(content.get("traits")), *_external_ids(content.get("externalIds"))),
+        content.get("channel"),
+        content.get("store"),
+        text(name),
+        text(version),
+    )
+
+
+def _context_traits(given: Any) -> list[tuple[str, Any, str]]:
+    if given is None:
+        return []
+    if not isinstance(given, dict):
+        raise InvalidEvent("wrong_type", "context.traits", "context.traits must be an object.")
+    return [(type_, text(given.get(type_)), f"context.traits.{type_}") for type_ in ("phone", "email")]
+
+
+def _traits_in(context: bytes) -> bytes:
+    """The traits that RudderStack's SDK for Python sends nowhere else; `_read_context` has seen that they are an object."""
+    return _encode(decode_object(context).get("traits") or {})
+
+
+def _external_ids(given: Any) -> list[tuple[str, Any, str]]:
+    field = "context.externalIds"
+    if given is None:
+        return []
+    if not isinstance(given, list):
+        raise InvalidEvent("wrong_type", field, f"{field} must be a list.")
+    found = []
+    for one in given:
+        if not isinstance(one, dict) or not isinstance(one.get("type"), str):
+            raise InvalidEvent("wrong_type", field, f"{field} must hold objects with id and type.")
+        found.append((one["type"], one.get("id"), field))
+    return found

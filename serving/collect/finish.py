@@ -1,0 +1,346 @@
+"""From a dialect's draft to a record for the broker: the checks, the time and the encoding that all dialects share.
+
+Pure but for the id that is drawn for a message without one. What is wrong with a draft is InvalidEvent, and nothing else is
+ever raised.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+from uuid import uuid4
+
+import msgspec
+
+from cdp.clock import DAY, SECOND
+from cdp.errors import InvalidEvent
+from cdp.events import ORDER_EVENTS, Event, Identifier, Item, Kind, Source, encode
+from serving.collect.draft import Draft, ItemDraft, Object, RawDraft, decode_object
+from serving.collect.enrich import reads_properties
+from serving.collect.publish import Record
+from serving.collect.times import Stamp, event_time, skew_of
+
+DEFAULT_CHANNEL: dict[Kind, str] = {"page": "web", "screen": "app"}
+
+MAX_IDENTIFIER = 512
+MAX_NAME = 512
+MAX_MESSAGE_ID = 256
+MAX_DEPTH = 64
+REMEMBERED, MAX_REMEMBERED = 8192, 2048  # contexts, and bytes of each
+STRENGTH = {"user_id": 0, "phone": 1, "email": 2, "order_id": 8, "anonymous_id": 9}
+OTHERS = 5
+UNVERIFIED = 30 * DAY  # older stamps of senders who do not say what their clock shows may be a broken clock
+
+_NO_NOTE: Object = {}
+_TYPE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+
+
+class Arrival(NamedTuple):
+    """What all messages of a request have in common.
+
+    Attributes:
+        source: the write key's name.
+        received_at: when the request came, in microseconds.
+        skew: by how much the sender's clock is behind, in microseconds; None: the sender did not say.
+        timestamp: of the request, for messages that lack one.
+        ip, agent: the client's address and User-Agent.
+        replay_of: position of the dead letter that is being repaired.
+    """
+
+    source: str
+    received_at: int
+    skew: int | None = None
+    timestamp: Stamp = None
+    ip: str = ""
+    agent: str = ""
+    replay_of: str = ""
+
+
+class Enrich(Protocol):
+    """Adds to a draft's context what can be known from it; returns (bot, traffic channel). Never raises."""
+
+    def __call__(self, draft: Draft, client_ip: str, client_agent: str) -> tuple[bool, str]:
+        """Enrich a draft."""
+
+
+class Police(Protocol):
+    """Holds a draft against the tracking plan: may drop properties. Raises InvalidEvent if the event is blocked."""
+
+    def concerns(self, kind: Kind, event: str) -> bool:
+        """Whether it has to be called for such an event at all."""
+
+    def __call__(self, draft: Draft, source: str) -> None:
+        """Check a draft."""
+
+
+class _Decoded(Event, gc=False):
+    """An event whose objects are still decoded; on the wire it is the same."""
+
+    properties: Any = {}  # noqa: RUF012 - msgspec gives each its own
+    traits: Any = {}  # noqa: RUF012
+    context: Any = {}  # noqa: RUF012
+
+
+class _Context(NamedTuple):
+    """A context as it is written, and what it says about the event."""
+
+    text: bytes
+    bot: bool
+    traffic: str
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Finishes drafts.
+
+    Args:
+        events, items: the topics.
+        max_bytes: largest event, encoded.
+        police: the tracking plan, as it is now.
+    """
+
+    events: str
+    items: str
+    max_bytes: int
+    enrich: Enrich | None = None
+    police: Callable[[], Police | None] = lambda: None
+    _contexts: dict[tuple[Any, ...], _Context] = field(default_factory=dict)
+
+    def __call__(self, draft: Draft | RawDraft | ItemDraft, arrival: Arrival) -> Record:
+        """The record of a draft. Raises InvalidEvent."""
+        try:
+            if isinstance(draft, RawDraft):
+                record = self._raw_event(draft, arrival)
+            elif isinstance(draft, Draft):
+                record = self._event(draft, arrival)
+            else:
+                record = self._item(draft, arrival)
+            value = record.value
+            if len(value) > self.max_bytes:
+                raise too_large(self.max_bytes)
+            if value.count(b"{") + value.count(b"[") > MAX_DEPTH and _depth(msgspec.json.decode(value)) > MAX_DEPTH:
+                raise too_deep()
+        except RecursionError as error:
+            raise too_deep() from error
+        except msgspec.ValidationError as error:
+            raise InvalidEvent("number_out_of_range", "", f"{error}.", "Send large numbers as a text.") from error
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise InvalidEvent("invalid_json", "", f"The event is not valid JSON: {error}.") from error
+        return record
+
+    def forget(self) -> None:
+        """Enrich everything anew: what it goes by has changed."""
+        self._contexts.clear()
+
+    def _event(self, draft: Draft, arrival: Arrival) -> Record:
+        name = _name(draft)
+        ids = _identifiers(draft)
+        if not ids and draft.event in ORDER_EVENTS:
+            ids = _guest(draft.properties)
+        _check_ids(ids, draft.kind)
+        time, note = _time(draft, arrival)
+        bot, traffic = False, ""
+        if self.enrich is not None:
+            bot, traffic = self.enrich(draft, arrival.ip, arrival.agent)
+        police = self.police()
+        if police is not None:
+            police(draft, arrival.source)
+        context = draft.context | note if note else draft.context
+        event = _Decoded(
+            message_id=_message_id(draft.message_id),
+            kind=draft.kind,
+            event=name,
+            time=time,
+            received_at=arrival.received_at,
+            ids=ids,
+            channel=text(draft.channel) or DEFAULT_CHANNEL.get(draft.kind, ""),
+            store=text(draft.store),
+            properties=draft.properties,
+            traits=draft.traits,
+            context=context,
+            source=Source(arrival.source, draft.library, draft.version, arrival.replay_of),
+            bot=bot,
+            traffic=traffic,
+        )
+        return Record(self.events, _key(ids), encode(event))
+
+    def _raw_event(self, draft: RawDraft, arrival: Arrival) -> Record:
+        """The same, with the objects passed on as the text that came. What has to be looked into goes the other way."""
+        kind = draft.kind
+        police = self.police()
+        if police is not None and police.concerns(kind, draft.event):
+            return self._event(draft.decode(), arrival)
+        name = _name(draft)
+        ids = _identifiers(draft)
+        if not ids and draft.event in ORDER_EVENTS:
+            ids = _guest(decode_object(draft.properties))
+        _check_ids(ids, kind)
+        time, note = _time(draft, arrival)
+        if self.enrich is None:
+            context, bot, traffic = draft.context, False, ""
+        else:
+            key = (draft.context, kind, reads_properties(kind, draft.event), arrival.ip, arrival.agent)
+            context, bot, traffic = self._contexts.get(key) or self._enriched(draft, arrival, key)
+        if note:
+            context = _with_note(context, note)
+        event = Event(
+            message_id=_message_id(draft.message_id),
+            kind=kind,
+            event=name,
+            time=time,
+            received_at=arrival.received_at,
+            ids=ids,
+            channel=text(draft.channel) or DEFAULT_CHANNEL.get(kind, ""),
+            store=text(draft.store),
+            properties=msgspec.Raw(draft.properties),
+            traits=msgspec.Raw(draft.traits),
+            context=msgspec.Raw(context),
+            source=Source(arrival.source, draft.library, draft.version, arrival.replay_of),
+            bot=bot,
+            traffic=traffic,
+        )
+        return Record(self.events, _key(ids), encode(event))
+
+    def _enriched(self, raw: RawDraft, arrival: Arrival, key: tuple[Any, ...]) -> _Context:
+        """A context, enriched; remembered if nothing but it has a say: devices send the same one again and again."""
+        assert self.enrich is not None  # noqa: S101 - asked before
+        draft = raw.decode()
+        bot, traffic = self.enrich(draft, arrival.ip, arrival.agent)
+        found = _Context(encode(draft.context), bot, traffic)
+        if len(raw.context) <= MAX_REMEMBERED and (b'"page"' in raw.context or not reads_properties(raw.kind, raw.event)):
+            if len(self._contexts) >= REMEMBERED:
+                self._contexts.clear()  # cheaper than keeping an order
+            self._contexts[key] = found
+        return found
+
+    def _item(self, draft: ItemDraft, arrival: Arrival) -> Record:
+        time, _ = event_time(draft.timestamp, False, arrival.skew or 0, arrival.received_at)
+        for name, value in (("item_type", draft.item_type), ("item_id", draft.item_id)):
+            if not value or len(value) > MAX_IDENTIFIER or "\x00" in value:
+                raise InvalidEvent("invalid_item", name, f"{name} must have 1 to {MAX_IDENTIFIER} characters, and no NUL.")
+        item = Item(
+            item_type=draft.item_type, item_id=draft.item_id, time=time, received_at=arrival.received_at,
+            message_id=_message_id(draft.message_id), operation=draft.operation,
+            properties=msgspec.Raw(encode(draft.properties)),
+            source=Source(arrival.source, draft.library, draft.version, arrival.replay_of),
+        )  # fmt: skip
+        return Record(self.items, f"{draft.item_type}:{draft.item_id}", encode(item))
+
+
+def too_large(limit: int) -> InvalidEvent:
+    """The event is larger than `limit` bytes."""
+    return InvalidEvent("too_large", "", f"The event is larger than {limit} bytes.", "Send less in one event.")
+
+
+def too_deep() -> InvalidEvent:
+    """The event is nested too deeply."""
+    return InvalidEvent("too_deep", "", f"The event is nested deeper than {MAX_DEPTH} levels.", "Send flatter properties.")
+
+
+def text(value: Any) -> str:
+    """A scalar as text; "" for anything that is none."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def _name(draft: Draft | RawDraft) -> str:
+    name = draft.event
+    if not name and draft.kind in ("track", "order"):
+        raise InvalidEvent("missing_event", "event", "A track message needs the event's name.", 'Send "event".')
+    if len(name) > MAX_NAME:
+        raise InvalidEvent("name_too_long", "event", f"The event's name is longer than {MAX_NAME} characters.")
+    return name
+
+
+def _message_id(given: str) -> str:
+    """The source's id, or a random one: such a message cannot be recognised when it comes again."""
+    if not given:
+        return str(uuid4())
+    if len(given) > MAX_MESSAGE_ID:
+        raise InvalidEvent("message_id_too_long", "messageId", f"A message id is longer than {MAX_MESSAGE_ID} characters.")
+    return given
+
+
+def _identifiers(draft: Draft | RawDraft) -> list[Identifier]:
+    ids: list[Identifier] = []
+    for type_, given, field_ in draft.ids:
+        if given is None or given == "":
+            continue
+        value = given if type(given) is str else _scalar(given, field_)
+        if len(value) > MAX_IDENTIFIER or "\x00" in value:
+            raise InvalidEvent(
+                "invalid_identifier", field_, f"An identifier has at most {MAX_IDENTIFIER} characters, and no NUL."
+            )
+        if type_ not in STRENGTH and not _TYPE.fullmatch(type_):
+            raise InvalidEvent("invalid_identifier", field_, "An identifier's type may hold letters, digits, _ . and -.")
+        identifier = Identifier(type_, value)
+        if not ids or identifier not in ids:
+            ids.append(identifier)
+    return ids
+
+
+def _guest(properties: Object) -> list[Identifier]:
+    """A guest's order is known by its number."""
+    order_id = text(properties.get("order_id"))
+    return [Identifier("order_id", order_id)] if order_id and len(order_id) <= MAX_IDENTIFIER and "\x00" not in order_id else []
+
+
+def _check_ids(ids: list[Identifier], kind: Kind) -> None:
+    if not ids:
+        raise InvalidEvent("missing_identifier", "userId", "The message says nobody.", "Send userId or anonymousId.")
+    if kind == "alias" and len(ids) < 2:
+        raise InvalidEvent("missing_identifier", "previousId", "An alias message needs two identifiers.")
+
+
+def _key(ids: list[Identifier]) -> str:
+    """The strongest identifier."""
+    strongest = min(ids, key=_strength) if len(ids) > 1 else ids[0]
+    return f"{strongest.type}:{strongest.value}"
+
+
+def _scalar(value: Any, field: str) -> str:
+    """An identifier that came as a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidEvent("wrong_type", field, f"{field} must be a text or a number.")
+    return text(value)
+
+
+def _strength(identifier: Identifier) -> int:
+    return STRENGTH.get(identifier.type, OTHERS)
+
+
+def _time(draft: Draft | RawDraft, arrival: Arrival) -> tuple[int, Object]:
+    """The event time, and a note for the context: what was done to it, or what it could not be checked against."""
+    stamp = draft.timestamp if draft.timestamp is not None else arrival.timestamp
+    received_at = arrival.received_at
+    skew = arrival.skew if draft.sent_at is None else skew_of(draft.sent_at, received_at)
+    time, replaced = event_time(stamp, draft.corrected, skew or 0, received_at)
+    if replaced:
+        return time, {"time_corrected": True}
+    if skew:
+        return time, {"clock_skew_seconds": skew // SECOND}
+    if skew is None and not draft.corrected and received_at - time > UNVERIFIED:
+        return time, {"time_unverified": True}
+    return time, _NO_NOTE
+
+
+def _with_note(context: bytes, note: Object) -> bytes:
+    """A context's text with more fields at its end."""
+    body = context.rstrip()[:-1].rstrip()
+    return body + (b"" if body == b"{" else b",") + encode(note)[1:]
+
+
+def _depth(value: Any) -> int:
+    level, depth = [value], 0
+    while level and depth <= MAX_DEPTH:
+        level = [
+            child
+            for node in level
+            if isinstance(node, (dict, list))
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        depth += 1
+    return depth

@@ -1,0 +1,127 @@
+"""A repaired message becomes a record for the broker, on the way that a fresh message takes. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from cdp.errors import InvalidEvent
+from cdp.events import Event, Item, Source, decode_event, encode, is_order
+from cdp.operations import check_operation
+from cdp.orders import parse_order
+from serving.collect.draft import Dialect, ItemDraft, Opened
+from serving.collect.finish import OTHERS, STRENGTH, Arrival, Finish
+from serving.collect.publish import Record
+from serving.collect.times import skew_of
+from serving.dead_letters.letters import Stored
+
+INNER_STAGES = ("resolve", "profile")  # their payloads are events in the platform's own terms
+OWN_KINDS = ("tick", "command")
+LATEST = 4_102_444_800_000_000  # the year 2100, in microseconds
+
+_decode_item = msgspec.json.Decoder(Item).decode
+
+
+class _Request(msgspec.Struct):
+    """What a letter's request said for all of its messages."""
+
+    sent_at: Any = None
+    timestamp: Any = None
+    context: dict[str, Any] | None = None
+
+
+_decode_request = msgspec.json.Decoder(_Request).decode
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Reads repaired messages.
+
+    Args:
+        finish: the collector's own.
+        dialects: by name; where one has several paths, the one that finds everything in the message.
+    """
+
+    finish: Finish
+    dialects: Mapping[str, Dialect]
+
+    def read(self, letter: Stored, message: Any) -> Record:
+        """The record of a letter's repaired message. Raises InvalidEvent.
+
+        The event keeps its own time; its message id is the letter's own or, if that has none, one made of the letter's
+        position: whoever replays it again, it is the same event. `received_at` is still that of the letter, so that the same
+        repair is the same record, byte for byte: see `arrived`.
+        """
+        replay_of = f"{letter.partition}:{letter.offset}"
+        if letter.stage in INNER_STAGES:
+            return self._event(letter, message, replay_of)
+        dialect = self.dialects.get(letter.dialect or "segment")
+        if letter.stage != "collect" or dialect is None:
+            raise InvalidEvent("not_replayable", "stage", f"Letters of stage {letter.stage} cannot be replayed.")
+        try:
+            said = _decode_request(letter.request or "{}")
+        except msgspec.MsgspecError:
+            said = _Request()
+        opened = Opened("", [message], sent_at=said.sent_at, timestamp=said.timestamp, context=said.context or {})
+        arrival = Arrival(
+            letter.source, letter.time, skew_of(said.sent_at, letter.time), said.timestamp, replay_of=replay_of
+        )  # fmt: skip
+        draft = dialect.read(message, opened)
+        message_id = letter.message_id or draft.message_id or _message_id(letter)
+        if isinstance(draft, ItemDraft):
+            return self.finish(draft._replace(message_id=message_id), arrival)
+        draft.message_id = message_id
+        record = self.finish(draft, arrival)
+        _check(decode_event(record.value))
+        return record
+
+    def _event(self, letter: Stored, message: Any, replay_of: str) -> Record:
+        """An event that RESOLVE or PROFILE could not use."""
+        try:
+            event = decode_event(encode(message))
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise InvalidEvent("malformed", "", f"not an event of the contract: {error}") from None
+        event.message_id = event.message_id or letter.message_id or _message_id(letter)
+        event.source = Source(event.source.name, event.source.library, event.source.version, replay_of)
+        event.received_at = letter.time
+        _check(event)
+        strongest = min(event.ids, key=lambda one: STRENGTH.get(one.type, OTHERS))
+        value = encode(event)
+        if len(value) > self.finish.max_bytes:
+            raise InvalidEvent("too_large", "", f"The event is larger than {self.finish.max_bytes} bytes.")
+        return Record(self.finish.events, f"{strongest.type}:{strongest.value}", value)
+
+
+def arrived(record: Record, now: int, items: str) -> Record:
+    """The record as received now: the marks of what was applied are kept by the day of receipt.
+
+    Args:
+        items: the topic of items.
+    """
+    value: Event | Item = _decode_item(record.value) if record.topic == items else decode_event(record.value)
+    value.received_at = now
+    return Record(record.topic, record.key, encode(value))
+
+
+def _message_id(letter: Stored) -> str:
+    return f"letter:{letter.id}"
+
+
+def _check(event: Event) -> None:
+    """What RESOLVE and PROFILE would refuse."""
+    if event.kind in OWN_KINDS:
+        raise InvalidEvent("unsupported_type", "kind", f"Nobody but the platform makes events of kind {event.kind}.")
+    if not event.ids or not all(one.type and ":" not in one.type and one.value.strip() for one in event.ids):
+        raise InvalidEvent("missing_identifier", "ids", "The event says nobody.")
+    if not 0 <= event.time <= LATEST:
+        raise InvalidEvent("invalid_time", "time", "time is not in microseconds between 1970 and 2100.")
+    parts = {}
+    for name in ("properties", "traits", "context"):
+        parts[name] = msgspec.json.decode(getattr(event, name))
+        if not isinstance(parts[name], dict) and not (name == "traits" and parts[name] is None):
+            raise InvalidEvent(f"invalid_{name}", name, f"{name} must be an object.")
+    if is_order(event.kind, event.event):
+        parse_order(event.event, event.properties)
+    if event.kind == "profile":
+        check_operation(event.event, parts["traits"] or {})

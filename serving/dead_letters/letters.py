@@ -1,0 +1,198 @@
+"""Dead letters as they stand in ClickHouse: each once, with its status (see the view `letters`)."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+
+from cdp.clock import to_iso
+from serving.analytics.query import Query, run
+from serving.analytics.span import instant
+from serving.collect.finish import MAX_DEPTH
+from serving.dead_letters.models import Filter, Group, Letter, Status, Summary
+from serving.errors import ApiError
+
+PREVIEW = 500
+MAX_GROUPS = 1_000
+MAX_PARTITION, MAX_OFFSET = 2**16 - 1, 2**63 - 1
+
+_COLUMNS = (
+    "toUnixTimestamp64Micro(event_time), stage, reason, field, detail, message_id, source, dialect, request,"
+    " if(isValidJSON(payload), JSONExtractString(payload, 'event'), ''), source_partition, source_offset, replayed"
+)
+_IDENTITY = (  # as in the view: what is written twice is one letter
+    "multiIf(letter_id != '', letter_id, origin_offset >= 0, concat(toString(origin_partition), ':', toString(origin_offset)),"
+    " concat(toString(source_partition), '-', toString(source_offset)))"
+)
+_CONDITIONS = {
+    "stage": "stage = {stage:String}",
+    "reason": "reason = {reason:String}",
+    "source": "source = {source:String}",
+    "event": "isValidJSON(payload) AND JSONExtractString(payload, 'event') = {event:String}",
+    "text": "(positionCaseInsensitiveUTF8(payload, {text:String}) > 0 OR positionCaseInsensitiveUTF8(detail, {text:String}) > 0)",
+    "since": "toUnixTimestamp64Micro(event_time) >= {since:Int64}",
+    "until": "toUnixTimestamp64Micro(event_time) < {until:Int64}",
+    "open": "NOT replayed",
+    "replayed": "replayed",
+    "before": "(toUnixTimestamp64Micro(event_time), source_partition, source_offset) <"
+    " ({c_time:Int64}, {c_partition:UInt16}, {c_offset:UInt64})",
+    "after": "(toUnixTimestamp64Micro(event_time), source_partition, source_offset) >"
+    " ({c_time:Int64}, {c_partition:UInt16}, {c_offset:UInt64})",
+}
+
+
+class Position(NamedTuple):
+    """Where a letter stands among all, by time."""
+
+    time: int
+    partition: int
+    offset: int
+
+
+class Stored(NamedTuple):
+    """A letter as it is stored. `request`: what its request said for all of its messages, as JSON."""
+
+    time: int
+    stage: str
+    reason: str
+    field: str
+    detail: str
+    message_id: str
+    source: str
+    dialect: str
+    request: str
+    event: str
+    partition: int
+    offset: int
+    replayed: int
+    payload: str
+
+    @property
+    def id(self) -> str:
+        """partition-offset."""
+        return f"{self.partition}-{self.offset}"
+
+    @property
+    def position(self) -> Position:
+        """For the next page."""
+        return Position(self.time, self.partition, self.offset)
+
+    def view(self) -> Letter:
+        """As the API says it."""
+        status: Status = "replayed" if self.replayed else "open"
+        return Letter(
+            id=self.id, time=to_iso(self.time), status=status, stage=self.stage, reason=self.reason, field=self.field,
+            detail=self.detail, source=self.source, dialect=self.dialect, event=self.event, message_id=self.message_id,
+            payload=self.payload,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of the letters that fit.
+
+    Attributes:
+        limit: how many at most.
+        after: beyond this position.
+        whole: with the whole payload; otherwise with its beginning.
+    """
+
+    limit: int
+    status: Status | None = None
+    after: Position | None = None
+    oldest_first: bool = False
+    whole: bool = False
+
+
+def page(client: Client, wanted: Filter, zone: str, part: Part) -> list[Stored]:
+    """A part of the letters that fit. `zone`: the workspace's, for dates. Raises ApiError 422 for an unusable time."""
+    conditions, parameters = _where(wanted, zone)
+    if part.status is not None:
+        conditions.append(_CONDITIONS[part.status])
+    if part.after is not None:
+        conditions.append(_CONDITIONS["after" if part.oldest_first else "before"])
+        parameters |= dict(zip(("c_time", "c_partition", "c_offset"), part.after, strict=True))
+    direction = "ASC" if part.oldest_first else "DESC"
+    payload = "payload" if part.whole else f"substringUTF8(payload, 1, {PREVIEW})"
+    sql = (
+        f"SELECT {_COLUMNS}, {payload} FROM letters WHERE {' AND '.join(conditions) or '1'}"  # noqa: S608 - all of it is ours
+        f" ORDER BY event_time {direction}, source_partition {direction}, source_offset {direction} LIMIT {{limit:UInt32}}"
+    )
+    return [Stored(*row) for row in run(client, Query(sql, parameters | {"limit": part.limit}))]
+
+
+def summary(client: Client, wanted: Filter, zone: str) -> Summary:
+    """Counts by day, stage, reason and source. Raises ApiError 422 for an unusable time."""
+    conditions, parameters = _where(wanted, zone)
+    where = " AND ".join(conditions) or "1"
+    groups = run(
+        client,
+        Query(
+            "SELECT toString(toDate(event_time)) AS day, stage, reason, source, countIf(NOT replayed), countIf(replayed)"  # noqa: S608
+            f" FROM letters WHERE {where} GROUP BY day, stage, reason, source"
+            f" ORDER BY day DESC, count() DESC, stage, reason, source LIMIT {MAX_GROUPS}",
+            parameters,
+        ),
+    )
+    (opened, replayed), *_ = run(
+        client, Query(f"SELECT countIf(NOT replayed), countIf(replayed) FROM letters WHERE {where}", parameters)  # noqa: S608
+    ) or [(0, 0)]  # fmt: skip
+    names = ("day", "stage", "reason", "source", "open", "replayed")
+    return Summary(open=opened, replayed=replayed, groups=[Group(**dict(zip(names, row, strict=True))) for row in groups])
+
+
+def find(client: Client, id_: str) -> Stored:
+    """A letter by its id, or by that of its repetition. Raises ApiError 404."""
+    partition, offset = (int(part) for part in id_.split("-"))
+    rows = []
+    if partition <= MAX_PARTITION and offset <= MAX_OFFSET:
+        at = "(source_partition, source_offset) = ({p:UInt16}, {o:UInt64})"
+        same = f"SELECT {_IDENTITY} FROM dead_letters WHERE {at} LIMIT 1"  # noqa: S608 - all of it is ours
+        sql = f"SELECT {_COLUMNS}, payload FROM letters WHERE {_IDENTITY} = ({same}) LIMIT 1"  # noqa: S608 - all of it is ours
+        rows = run(client, Query(sql, {"p": partition, "o": offset}))
+    if not rows:
+        raise ApiError(404, f"There is no dead letter {id_}.", "A new one takes about a second to arrive here.", field="id")
+    return Stored(*rows[0])
+
+
+def decoded(payload: str) -> Any:
+    """The payload as JSON; as the text that it is if it is none, or nested deeper than any event may be."""
+    try:
+        found = msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return payload
+    return payload if is_too_deep(found) else found
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether a JSON value is nested deeper than an event may be."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        containers = [node for node in level if isinstance(node, dict | list)]
+        level = [child for node in containers for child in (node.values() if isinstance(node, dict) else node)]
+        if not level:
+            return False
+    return True
+
+
+def cursor(position: Position) -> str:
+    """A position as text."""
+    return f"{position.time}-{position.partition}-{position.offset}"
+
+
+def position(text: str) -> Position:
+    """The inverse of `cursor`. Raises ApiError 422."""
+    found = re.fullmatch(r"([0-9]{1,18})-([0-9]{1,5})-([0-9]{1,18})", text, re.ASCII)
+    at = Position(*map(int, found.groups())) if found else None
+    if at is None or at.partition > MAX_PARTITION:
+        raise ApiError(422, "The cursor is none that was given.", "Pass `next` of the page before.", field="cursor")
+    return at
+
+
+def _where(wanted: Filter, zone: str) -> tuple[list[str], dict[str, Any]]:
+    parameters: dict[str, Any] = {}
+    for name, value in wanted.model_dump(exclude_none=True).items():
+        parameters[name] = instant(value, name, zone) if name in ("since", "until") else value
+    return [_CONDITIONS[name] for name in parameters], parameters

@@ -1,0 +1,165 @@
+"""Repair letters, and put what came out of it on the way that a fresh event takes. A letter counts once.
+
+- Its message id stays the same, so PROFILE applies one of all its replays, and of the SDK's own retries.
+- A letter whose repair has arrived is not replayed again.
+- Between the two, a claim in Redis sees to it that two people who repair one letter in different ways at the same moment
+  do not make two events of it. The same repair may be replayed again: after a crash nobody has to wait.
+"""
+
+from collections import Counter
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import xxhash
+from redis.exceptions import RedisError
+
+from cdp.errors import InvalidEvent, Unavailable
+from serving.collect.publish import Record
+from serving.dead_letters import letters
+from serving.dead_letters.intake import Intake, arrived
+from serving.dead_letters.letters import Position, Stored
+from serving.dead_letters.models import Fault, Repaired, RepairRequest, Replayed, ReplayRequest
+from serving.dead_letters.rule import Operation, check, repair
+from serving.errors import ApiError
+from serving.parts import Parts
+
+Outcome = Literal["", "replayed", "skipped"]
+
+PAGE = 200
+CLAIM_SECONDS = 600  # longer than a repair takes to arrive in ClickHouse, where it is seen from then on
+NOT_JSON = InvalidEvent("invalid_json", "", "The payload is not JSON.", "Repair it by hand: give the whole payload.")
+
+
+class Attempt(NamedTuple):
+    """A letter, the repaired message, and the record that it makes, or why it makes none."""
+
+    letter: Stored
+    before: Any
+    after: Any
+    made: Record | InvalidEvent
+
+
+async def repair_one(parts: Parts, intake: Intake, id_: str, request: RepairRequest) -> Repaired:
+    """Repair one letter. Raises ApiError 404 and 422, Unavailable."""
+    if request.payload is not None and request.rule is not None:
+        raise ApiError(422, "Give a payload or a rule, not both.", field="payload")
+    rule = request.rule or []
+    check(rule)
+    message = None if request.payload is None else _plain(request.payload)
+    letter = await parts.clickhouse(partial(letters.find, id_=id_))
+    attempt = _attempt(intake, letter, rule, message)
+    if request.dry_run:
+        return _shown(attempt, "skipped" if letter.replayed else "")
+    (outcome,) = await _take(parts, [attempt])
+    return _shown(attempt, outcome)
+
+
+async def replay(parts: Parts, intake: Intake, request: ReplayRequest) -> Replayed:
+    """Repair all open letters that fit, oldest first. Raises ApiError 422, Unavailable."""
+    check(request.rule)
+    counts: Counter[str] = Counter()
+    refusals: Counter[str] = Counter()
+    shown: list[Repaired] = []
+    after: Position | None = None
+    left = request.limit
+    while left > 0:
+        wanted = min(PAGE, left)
+        found = await parts.clickhouse(
+            partial(
+                letters.page,
+                wanted=request.filter,
+                zone=parts.settings.timezone,
+                part=letters.Part(wanted, "open", after, oldest_first=True, whole=True),
+            )
+        )
+        attempts = [_attempt(intake, letter, request.rule, None) for letter in found]
+        nothing: list[Outcome] = [""] * len(attempts)
+        outcomes = nothing if request.dry_run else await _take(parts, attempts)
+        for attempt, outcome in zip(attempts, outcomes, strict=True):
+            one = _shown(attempt, outcome)
+            counts[one.outcome] += 1
+            if one.error is not None:
+                refusals[one.error.reason] += 1
+            if len(shown) < request.show:
+                shown.append(one)
+        left -= len(found)
+        if len(found) < wanted:
+            break
+        after = found[-1].position
+    return Replayed(
+        matched=sum(counts.values()), passed=counts["passed"], replayed=counts["replayed"], refused=counts["refused"],
+        skipped=counts["skipped"], more=left == 0, refusals=dict(refusals), shown=shown,
+    )  # fmt: skip
+
+
+def _attempt(intake: Intake, letter: Stored, rule: list[Operation], by_hand: Any) -> Attempt:
+    before = letters.decoded(letter.payload)
+    if by_hand is not None:
+        after = by_hand
+    elif isinstance(before, str):
+        return Attempt(letter, before, before, NOT_JSON)
+    else:
+        after = _plain(repair(before, rule))
+    try:
+        return Attempt(letter, before, after, intake.read(letter, after))
+    except InvalidEvent as error:
+        return Attempt(letter, before, after, error)
+    except RecursionError:
+        return Attempt(letter, before, after, InvalidEvent("too_deep", "", "The message is nested too deeply."))
+
+
+async def _take(parts: Parts, attempts: list[Attempt]) -> list[Outcome]:
+    """Claim and publish what passed. Returns the outcome of each: "" if there is nothing to publish."""
+    usable = [(index, a.made) for index, a in enumerate(attempts) if isinstance(a.made, Record) and not a.letter.replayed]
+    claimed = await _claim(parts, [(attempts[index].letter, record) for index, record in usable])
+    now = parts.clock()
+    outcomes: list[Outcome] = ["skipped" if attempt.letter.replayed else "" for attempt in attempts]
+    records = []
+    for (index, record), mine in zip(usable, claimed, strict=True):
+        outcomes[index] = "replayed" if mine else "skipped"
+        if mine:
+            records.append(arrived(record, now, parts.names.items))
+    if records:
+        await parts.publisher.publish(records)
+    return outcomes
+
+
+async def _claim(parts: Parts, wanted: list[tuple[Stored, Record]]) -> list[bool]:
+    """For each letter, whether it may be replayed in this form."""
+    if not wanted:
+        return []
+    pipeline = parts.redis.pipeline(transaction=False)
+    forms = [xxhash.xxh3_128_digest(record.value) for _, record in wanted]
+    for (letter, _), form in zip(wanted, forms, strict=True):
+        key = f"{parts.names.prefix}:replaying:{letter.partition}:{letter.offset}"
+        pipeline.set(key, form, nx=True, ex=CLAIM_SECONDS)
+        pipeline.get(key)
+    try:
+        answers = await pipeline.execute()
+    except RedisError as error:
+        raise Unavailable("Redis does not answer.", "Try again later; see /readyz.") from error
+    return [form == held for form, held in zip(forms, answers[1::2], strict=True)]
+
+
+def _shown(attempt: Attempt, outcome: Outcome) -> Repaired:
+    """`outcome`: "" is a dry run, or nothing that could be taken."""
+    id_, before, after, made = attempt.letter.id, attempt.before, attempt.after, attempt.made
+    if outcome != "skipped" and isinstance(made, InvalidEvent):
+        fault = Fault(reason=made.reason, field=made.field, message=str(made))
+        return Repaired(id=id_, outcome="refused", before=before, after=after, error=fault)
+    return Repaired(id=id_, outcome=outcome or "passed", before=before, after=after)
+
+
+def _plain(message: Any) -> Any:
+    """A message as every JSON reader can read it. Raises ApiError 422."""
+    try:
+        plain = msgspec.json.decode(msgspec.json.encode(message))
+        if letters.is_too_deep(plain):
+            raise ApiError(422, "The message is nested too deeply.", "Send it flatter.", field="payload")
+        return plain
+    except (msgspec.MsgspecError, UnicodeError, OverflowError, ValueError, RecursionError) as error:
+        raise ApiError(
+            422, f"The message cannot be written as JSON: {str(error)[:200]}.", "Leave out lone surrogates and huge numbers.",
+            field="payload",
+        ) from error  # fmt: skip

@@ -1,0 +1,98 @@
+"""GET and POST /v1/dead-letters."""
+
+from functools import partial
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+
+from serving.auth import Analyst, Ops, PartsDep
+from serving.collect.collector import Collector
+from serving.dead_letters import letters
+from serving.dead_letters.intake import Intake
+from serving.dead_letters.models import (
+    Filter,
+    Letter,
+    LetterId,
+    Letters,
+    Repaired,
+    RepairRequest,
+    Replayed,
+    ReplayRequest,
+    Status,
+    Summary,
+    When,
+    Word,
+)
+from serving.dead_letters.replay import repair_one, replay
+from serving.errors import documented
+
+router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
+
+
+def _intake(request: Request) -> Intake:
+    """The collector's own checks and dialects; of a dialect's several paths the last one reads everything from the message."""
+    collector = cast(Collector, request.app.state.collector)
+    return Intake(collector.finish, {endpoint.dialect.name: endpoint.dialect for endpoint in request.app.collect.values()})
+
+
+def _filter(
+    stage: Annotated[Word | None, Query()] = None,
+    reason: Annotated[Word | None, Query()] = None,
+    source: Annotated[Word | None, Query(description="The write key's name.")] = None,
+    event: Annotated[Word | None, Query(description="The event's name, as the payload has it.")] = None,
+    text: Annotated[Word | None, Query(description="Stands in the payload or in the explanation.")] = None,
+    since: Annotated[When | None, Query(description="Refused at or after this moment.")] = None,
+    until: Annotated[When | None, Query(description="Refused before this moment.")] = None,
+) -> Filter:
+    return Filter(stage=stage, reason=reason, source=source, event=event, text=text, since=since, until=until)
+
+
+Wanted = Annotated[Filter, Depends(_filter)]
+IntakeDep = Annotated[Intake, Depends(_intake)]
+Id = Annotated[LetterId, Path(description="partition-offset")]
+
+
+@router.get("", summary="Dead letters, newest first", responses=documented())
+async def list_letters(
+    parts: PartsDep,
+    _: Analyst,
+    wanted: Wanted,
+    status: Annotated[Status | None, Query(description="Only open or only replayed ones.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: Annotated[str | None, Query(max_length=60, description="`next` of the page before.")] = None,
+) -> Letters:
+    """Payloads are cut after 500 characters. Least role: analyst."""
+    after = letters.position(cursor) if cursor is not None else None
+    found = await parts.clickhouse(
+        partial(letters.page, wanted=wanted, zone=parts.settings.timezone, part=letters.Part(limit + 1, status, after))
+    )
+    more = len(found) > limit
+    next_ = letters.cursor(found[limit - 1].position) if more else None
+    return Letters(letters=[one.view() for one in found[:limit]], next=next_)
+
+
+@router.get("/summary", summary="How many, by reason, source and day", responses=documented())
+async def summary(parts: PartsDep, _: Analyst, wanted: Wanted) -> Summary:
+    """Days are UTC days. Least role: analyst."""
+    return await parts.clickhouse(partial(letters.summary, wanted=wanted, zone=parts.settings.timezone))
+
+
+@router.get("/{id}", summary="One dead letter, whole", responses=documented(404))
+async def get_letter(parts: PartsDep, _: Analyst, id: Id) -> Letter:
+    """Least role: analyst."""
+    return (await parts.clickhouse(partial(letters.find, id_=id))).view()
+
+
+@router.post("/replay", summary="Repair and replay all that fit", responses=documented(400))
+async def replay_all(parts: PartsDep, _: Ops, intake: IntakeDep, request: ReplayRequest) -> Replayed:
+    """Each is repaired by the rule, read again as if it had just come, and, unless it is a dry run, taken if it can be used.
+
+    The events keep their own times. Least role: ops.
+    """
+    return await replay(parts, intake, request)
+
+
+@router.post("/{id}/repair", summary="Repair and replay one", responses=documented(400, 404))
+async def repair_letter(parts: PartsDep, _: Ops, intake: IntakeDep, id: Id, request: RepairRequest) -> Repaired:
+    """What still cannot be used is answered as `refused`, with 200, and stays a dead letter. Least role: ops."""
+    return await repair_one(parts, intake, id, request)

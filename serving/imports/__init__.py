@@ -1,0 +1,1 @@
+"""Orders and members from servers, files, topics and marketplaces: all become messages for the collector."""

@@ -1,0 +1,49 @@
+"""What the collector heeds while it runs: the tracking plan and the traffic table, as they are edited."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from serving.collect.finish import Finish
+from serving.parts import Parts
+from serving.plan.police import Police
+from serving.plan.violations import Violations
+from serving.traffic.live import Enrichment
+
+log = logging.getLogger(__name__)
+
+SECONDS = 0.4
+
+
+@asynccontextmanager
+async def live_finish(parts: Parts) -> AsyncIterator[Finish]:
+    """The collector's last step, kept up to date in the background: no request ever waits for the definitions."""
+    settings = parts.settings
+    violations = Violations(parts.names, parts.redis, parts.clock)
+    police = Police(settings, violations.record)
+    enrichment = Enrichment(settings, settings.geoip, settings.ip_mode)
+    finish = Finish(parts.names.events, parts.names.items, settings.max_event_bytes, enrichment, police.current)
+
+    async def refresh() -> None:
+        await police.refresh()
+        if await enrichment.refresh():
+            finish.forget()
+
+    async def keep_fresh() -> None:
+        while True:
+            await asyncio.sleep(SECONDS)
+            try:
+                await refresh()
+            except Exception:  # the last good ones stay in force
+                log.exception("the tracking plan or the traffic table could not be refreshed")
+
+    await refresh()
+    violations.start()
+    task = asyncio.create_task(keep_fresh(), name="keep-definitions-fresh")
+    try:
+        yield finish
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await violations.stop()

@@ -1,0 +1,192 @@
+"""The fast lane and the ordinary way answer alike, over real sockets."""
+
+import asyncio
+import gzip
+import json
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from cdp.topics import Names
+from serving.collect.collector import Collector
+from serving.collect.endpoint import Collect
+from serving.collect.finish import Finish
+from serving.collect.lane import LaneProtocol
+from serving.collect.publish import Record
+from serving.collect.router import endpoints
+from serving.definitions.credentials import Grant
+
+NOW = 1_795_380_000_000_000
+LIMIT = 200_000
+TRACK = {"userId": "u", "event": "E", "writeKey": "wk_1"}
+
+
+@dataclass
+class Kafka:
+    records: list[Record] = field(default_factory=list)
+    delay: float = 0.0
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        await asyncio.sleep(self.delay)
+        self.records += records
+
+
+class Keys:
+    def known(self, secret: str) -> Grant | None:
+        return Grant("shop", None) if secret == "wk_1" else None
+
+    def known_app(self, name: str) -> Grant | None:
+        return Grant("app", None) if name == "web-shop" else None
+
+
+class App:
+    def __init__(self, kafka: Kafka) -> None:
+        self.rejected: list[str] = []
+        self.collect: dict[str, Collect] = endpoints(
+            Collector(Names("cdp"), kafka, Keys(), lambda: NOW, Finish("e", "i", 100_000), self._count, LIMIT)  # type: ignore[arg-type]
+        )
+        self.ordinary = 0
+
+    async def _count(self, reason: str) -> None:
+        self.rejected.append(reason)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.ordinary += 1
+        endpoint = self.collect.get(scope["path"])
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@dataclass
+class Served:
+    app: App
+    kafka: Kafka
+    port: int
+
+    def talk(self, *pieces: bytes, answers: int = 1) -> list[tuple[int, dict[str, str], bytes]]:
+        """Send pieces on one connection and read so many answers."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+            reader = connection.makefile("rb")
+            return [_read(reader) for _ in range(answers)]
+
+
+def _read(reader: "socket.SocketIO") -> tuple[int, dict[str, str], bytes]:  # type: ignore[name-defined]
+    status = int(reader.readline().split()[1])
+    headers: dict[str, str] = {}
+    while (line := reader.readline().strip()) != b"":
+        name, _, value = line.decode().partition(":")
+        headers[name.lower()] = value.strip()
+    return status, headers, reader.read(int(headers.get("content-length", "0")))
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    kafka = Kafka()
+    app = App(kafka)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        server = uvicorn.Server(
+            uvicorn.Config(app, http=LaneProtocol, loop="uvloop", lifespan="off", proxy_headers=False, log_config=None)
+        )
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        while not server.started:
+            pass
+        yield Served(app, kafka, port)
+        server.should_exit = True
+        thread.join(10)
+
+
+def request(body: bytes = b"", path: str = "/v1/track", method: str = "POST", version: str = "1.1", **headers: str) -> bytes:
+    given = {"host": "h", "content-length": str(len(body))} | {name.replace("_", "-"): value for name, value in headers.items()}
+    head = "".join(f"{name}: {value}\r\n" for name, value in given.items() if value)
+    return f"{method} {path} HTTP/{version}\r\n{head}\r\n".encode() + body
+
+
+def body(**fields: object) -> bytes:
+    return json.dumps(TRACK | fields).encode()
+
+
+def test_requests_on_one_connection_take_the_lane(served: Served) -> None:
+    for number in range(3):
+        ((status, headers, content),) = served.talk(request(body(messageId=str(number))))
+        assert (status, headers["content-type"], json.loads(content)) == (200, "application/json", {"success": True})
+    answers = served.talk(request(body()), answers=1) + served.talk(request(gzip.compress(body())), answers=1)
+    assert [status for status, _, _ in answers] == [200, 200]
+    assert (len(served.kafka.records), served.app.ordinary) == (5, 0)
+
+
+def test_a_body_may_come_in_pieces(served: Served) -> None:
+    whole = request(body(properties={"x": "y" * 100_000}))
+    ((status, _, _),) = served.talk(whole[:50], whole[50:90], whole[90:80_000], whole[80_000:])
+    assert (status, served.app.ordinary, len(served.kafka.records)) == (200, 0, 1)
+
+
+def test_pipelined_requests_are_answered_in_their_order(served: Served) -> None:
+    served.kafka.delay = 0.05
+    pieces = request(body(messageId="1")) + request(b"{", path="/v1/track") + request(body(), path="/nowhere")
+    statuses = [status for status, _, _ in served.talk(pieces, answers=3)]
+    assert statuses == [200, 400, 404]
+
+
+@pytest.mark.parametrize(("version", "connection"), [("1.0", ""), ("1.1", "close")])
+def test_a_connection_is_closed_if_the_client_wants_it(served: Served, version: str, connection: str) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as client:
+        client.sendall(request(body(), version=version, connection=connection))
+        assert client.makefile("rb").read().endswith(b'\r\nconnection: close\r\n\r\n{"success":true}')
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (request(b"{"), 400, "invalid_json"),
+        (request(body(writeKey="wk_other")), 401, "unauthorised"),
+        (request(b" " * (LIMIT + 1)), 413, "body_too_large"),
+        (request(body(), content_encoding="br"), 400, "unsupported_encoding"),
+        (request(b"", method="GET"), 405, "method_not_allowed"),
+        (request(body(), path="/v1/track?" + "&".join("a=1" for _ in range(1001))), 400, "invalid_request"),
+    ],
+)
+def test_refusals_have_one_shape(served: Served, sent: bytes, status: int, code: str) -> None:
+    ((got, _, content),) = served.talk(sent)
+    assert (got, json.loads(content)["code"]) == (status, code)
+    assert served.app.rejected == ([] if status == 405 else [code])
+
+
+def test_other_kinds_of_request_take_the_ordinary_way(served: Served) -> None:
+    text = body()
+    chunked = b"POST /v1/track HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(text), text)
+    ((status, _, _),) = served.talk(chunked)
+    assert (status, served.app.ordinary) == (200, 1)
+    ((status, _, _),) = served.talk(request(method="OPTIONS", content_length="", origin="https://a.b"))
+    assert status == 204
+
+
+def test_an_application_s_name_may_stand_for_a_key(served: Served) -> None:
+    query = "e=pv&p=web&aid=web-shop&eid=6f2b9e0a-0000-4000-8000-000000000001&duid=d1&tv=js-4&url=https%3A%2F%2Fshop.example%2F"
+    ((status, headers, _),) = served.talk(request(path=f"/i?{query}", method="GET", content_length=""))
+    assert (status, headers["content-type"]) == (200, "image/gif")
+    assert json.loads(served.kafka.records[0].value)["source"]["name"] == "app"
+
+
+def test_a_client_that_goes_away_loses_nothing(served: Served) -> None:
+    served.kafka.delay = 0.1
+    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as client:
+        client.sendall(request(body()))
+    for _ in range(100):
+        if served.kafka.records:
+            break
+        threading.Event().wait(0.02)
+    assert len(served.kafka.records) == 1
+    assert served.talk(request(body()))[0][0] == 200

@@ -1,0 +1,295 @@
+"""The mapping language, and every shipped mapping's examples."""
+
+import math
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from cdp.errors import InvalidEvent
+from cdp.events import is_order
+from cdp.orders import parse_order
+from cdp.settings import Settings
+from serving.imports import convert
+from serving.imports.apply import Mapper
+from serving.imports.find import SHIPPED, Mappers, NoMapping, all_mappings, find_mapping, mapper_of
+from serving.imports.mapping import EventRule, Example, InvalidMapping, Kind, Mapping, Value, load_mapping, parse_mapping
+from serving.imports.models import Member, Order, OrderStatus
+
+SHIPPED_MAPPINGS = [load_mapping(file) for file in sorted(SHIPPED.glob("*.yaml"))]
+EXAMPLES = [(mapping, example) for mapping in SHIPPED_MAPPINGS for example in mapping.examples]
+
+BASIC = """
+name: t
+timezone: Asia/Shanghai
+events:
+  - event: E
+    ids: [{type: user_id, path: u}]
+"""
+
+
+def mapper(events: str, head: str = "name: t\n") -> Mapper:
+    return Mapper(parse_mapping(f"{head}events:\n{events}", "t.yaml"), "t.yaml")
+
+
+def first(properties: str, record: dict[str, Any]) -> dict[str, Any]:
+    made = mapper(f"  - event: E\n    ids: [{{type: user_id, value: u}}]\n    properties: {{{properties}}}").map(record)
+    return dict(made[0].get("properties", {}))
+
+
+def test_the_shipped_mappings_are_there() -> None:
+    assert [m.name for m in SHIPPED_MAPPINGS] == ["jd", "shopify", "tmall", "wechat-miniprogram", "youzan"]
+    for mapping in SHIPPED_MAPPINGS:
+        assert mapping.description
+        named = {event["event"] for example in mapping.examples for event in example.events}
+        assert {"Order Completed", "Order Refunded", "Order Cancelled"} <= named, mapping.name
+
+
+@pytest.mark.parametrize(("mapping", "example"), EXAMPLES, ids=[f"{m.name}: {e.title}" for m, e in EXAMPLES])
+def test_every_example_of_a_shipped_mapping(mapping: Mapping, example: Example) -> None:
+    made = Mapper(mapping).map(example.input)
+    for message in made:
+        assert message["context"].pop("library")["name"] == "cdp-import"
+        assert message.pop("originalTimestamp") == message["timestamp"]
+    assert made == example.events
+    for message in made:
+        if is_order(message["type"], message["event"]):
+            parse_order(message["event"], msgspec.json.encode(message["properties"]))
+
+
+def test_masked_and_encrypted_phones_are_nobodys() -> None:
+    ids = "  - event: E\n    ids: [{type: phone, path: p}, {type: email, path: e}, {type: open_id, path: o}]"
+    for phone in ("138****5678", "*******5678", "$eTS8t8hAECdXKgNtV6DIfw==$1$", "1380000xxxx", ""):
+        made = mapper(ids).map({"p": phone, "e": "a***@example.com", "o": 7})
+        assert made[0]["context"]["externalIds"] == [{"type": "open_id", "id": "7"}], phone
+    made = mapper(ids).map({"p": "+86 138-0000-0000", "e": "a@example.com"})
+    assert [one["type"] for one in made[0]["context"]["externalIds"]] == ["phone", "email"]
+    traits = "  - type: identify\n    ids: [{type: user_id, path: u}]\n    traits: {phone: p, name: n}"
+    assert mapper(traits).map({"u": "1", "p": "138****5678", "n": "Li"})[0]["traits"] == {"name": "Li"}
+
+
+def test_values() -> None:
+    record = {
+        "a": " 1,200.50 ",
+        "f": 7.0,
+        "c": "255",
+        "b": "是",
+        "m": "2",
+        "n": None,
+        "d": {"x.y": 1},
+        "x.y": 2,
+        "l": [1, {"k": "v"}],
+    }
+    assert first("v: {path: a, as: number}", record) == {"v": 1200.5}
+    assert first("v: {path: f, as: text}, w: f", record) == {"v": "7", "w": 7}
+    assert first("v: {path: c, as: cents}", record) == {"v": 2.55}
+    assert first("v: {path: b, as: boolean}", record) == {"v": True}
+    assert first("v: {path: m, map: {'2': two}}, w: {path: c, map: {'2': two}}", record) == {"v": "two", "w": "255"}
+    assert first("v: {path: c, map: {'2': two}, strict: true, default: other}", record) == {"v": "other"}
+    assert first("v: {path: [n, missing, c]}, w: n, x: {path: n, default: 0}", record) == {"v": "255", "x": 0}
+    assert first("v: x.y, w: 'l[1].k', x: 'l[9]', y: d.x", record) == {"v": 2, "w": "v"}
+    assert first("v: {template: '{c}-{f}'}, w: {template: '{c}-{n}'}", record) == {"v": "255-7"}
+    assert first("'*': d, v: {value: 1}", record) == {"x.y": 1, "v": 1}
+    assert first("v: {path: [c, m], matching: '.'}", record) == {"v": "2"}
+
+
+def test_sums() -> None:
+    record = {"t": [{"k": "r", "a": "1.10"}, {"k": "r", "a": 2.2}, {"k": "x", "a": 9}, {"k": "r", "a": None}], "e": []}
+    assert first("v: {sum: 't[].a', as: number}", record) == {"v": 12.3}
+    assert first("v: {sum: 't[].a', where: {k: r}, as: number}", record) == {"v": 3.3}
+    assert first("v: {sum: 'e[].a', as: number}, w: {sum: 'missing[].a', as: number}", record) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "expected"),
+    [
+        ("2026-06-01 08:00:00", "", "2026-06-01T00:00:00.000000Z"),
+        ("2026-06-01T08:00:00Z", "", "2026-06-01T08:00:00.000000Z"),
+        ("2026/06/01 08:00:00", "", "2026-06-01T00:00:00.000000Z"),
+        ("01.06.2026 08:00", ", format: '%d.%m.%Y %H:%M'", "2026-06-01T00:00:00.000000Z"),
+        ("2026-06-01 08:00", ", timezone: UTC", "2026-06-01T08:00:00.000000Z"),
+        (1780300000, "", "2026-06-01T07:46:40.000000Z"),
+        ("1780300000123", "", "2026-06-01T07:46:40.123000Z"),
+        (1780300000123456, ", unit: us", "2026-06-01T07:46:40.123456Z"),
+        (datetime(2026, 6, 1, 8, tzinfo=UTC), "", "2026-06-01T08:00:00.000000Z"),
+        (datetime(2026, 6, 1, 8), "", "2026-06-01T00:00:00.000000Z"),
+        (date(2026, 6, 1), "", "2026-05-31T16:00:00.000000Z"),
+    ],
+)
+def test_times(value: Any, options: str, expected: str) -> None:
+    text = f"  - event: E\n    ids: [{{type: user_id, value: u}}]\n    time: {{path: t{options}}}"
+    made = mapper(text, "name: t\ntimezone: Asia/Shanghai\n").map({"t": value})
+    assert (made[0]["timestamp"], made[0]["originalTimestamp"]) == (expected, expected)
+
+
+def test_dates_are_of_the_zone() -> None:
+    zone = convert.ZoneInfo("Asia/Shanghai")
+    assert convert.day("2026-06-01T20:00:00Z", [], "", zone) == "2026-06-02"
+    assert convert.day(date(1990, 5, 1), [], "", zone) == "1990-05-01"
+    assert convert.day("1990-05-01", [], "", zone) == "1990-05-01"
+
+
+def test_conditions() -> None:
+    def made(when: str, record: dict[str, Any]) -> bool:
+        return bool(mapper(f"  - event: E\n    ids: [{{type: user_id, value: u}}]\n    when: {when}").map(record))
+
+    assert made("{s: [1, '2']}", {"s": 1.0})
+    assert made("{s: '1'}", {"s": 1})
+    assert not made("{s: [1]}", {"s": None})
+    assert made("{s: {present: false}}", {"s": ""})
+    assert not made("{s: {present: true}}", {"s": []})
+    assert made("{s: {not: [a, b]}}", {"s": "c"})
+    assert made("{n: {above: 0}}", {"n": "0.01"})
+    assert not made("{n: {above: 0}}", {"n": "x"})
+    assert made("{s: {matching: 'A.*'}}", {"s": "ABC"})
+    assert made("{'l[].k': r}", {"l": [{"k": "x"}, {"k": "r"}]})
+    assert made("{'l[].k': {present: false}}", {"l": [{"k": None}]})
+    assert made("[{a: 1}, {b: 2}]", {"b": 2})
+    assert not made("{a: 1, b: 2}", {"b": 2})
+
+
+def test_each_and_what_is_around() -> None:
+    text = (
+        "name: t\neach: orders\nevents:\n  - event: E\n    each: refunds\n    message_id: '{^.^.shop}:{^.id}:{id}'\n"
+        "    ids: [{type: user_id, path: ^.u}]\n    products:\n"
+        "      {each: lines, when: {q: {above: 0}}, fields: {sku: s, refund: ^.id}}\n"
+    )
+    record = {
+        "shop": "S",
+        "orders": [{"id": 1, "u": "a", "refunds": [{"id": 9, "lines": [{"s": "x", "q": 1}, {"s": "y", "q": 0}]}]}],
+    }
+    (made,) = Mapper(parse_mapping(text, "t.yaml")).map(record)
+    assert made["messageId"] == "S:1:9"
+    assert made["properties"]["products"] == [{"sku": "x", "refund": 9}]
+
+
+def test_message_ids_follow_from_the_record() -> None:
+    basic = Mapper(parse_mapping(BASIC, "t.yaml"))
+    one, same, other = (basic.map(r)[0]["messageId"] for r in ({"u": "1", "x": 2}, {"x": 2, "u": "1"}, {"u": "1", "x": 3}))
+    assert one == same != other
+    lined = mapper("  - event: E\n    message_id: 'f:{@line}'\n    ids: [{type: user_id, path: u}]")
+    assert lined.map({"u": "1"}, {"@line": 7})[0]["messageId"] == "f:7"
+    long = mapper("  - event: E\n    message_id: 'f:{u}'\n    ids: [{type: user_id, value: u}]").map({"u": "x" * 300})[0]
+    assert len(long["messageId"]) < 100
+
+
+@pytest.mark.parametrize(
+    ("record", "reason", "field"),
+    [
+        ([], "not_an_object", ""),
+        ({"t": 1, "n": 1}, "missing_field", "id"),
+        ({"id": 1, "n": 1}, "missing_field", "t"),
+        ({"id": 1, "t": "soon", "n": 1}, "invalid_value", "t"),
+        ({"id": 1, "t": 1, "n": "many"}, "invalid_value", "n"),
+        ({"id": 1, "t": 1}, "missing_field", "n"),
+        ({"id": 1, "t": 1, "n": 1, "u": " "}, "missing_identifier", "ids"),
+        ({"id": 1, "t": 1, "n": 1, "u": "x" * 600}, "invalid_value", "ids.user_id"),
+        ({"id": 1, "t": 1, "n": 1, "u": {"a": 1}}, "invalid_value", "u"),
+        ({"id": 1, "t": 1, "n": 1, "u": "a", "l": {}}, "invalid_value", "l"),
+    ],
+)
+def test_what_cannot_be_mapped_says_why(record: Any, reason: str, field: str) -> None:
+    text = (
+        "  - event: E\n    message_id: 'm:{id}'\n    time: t\n    ids: [{type: user_id, path: u}]\n"
+        "    properties: {n: {path: n, as: integer, required: true}}\n    products: {each: l, fields: {sku: s}}"
+    )
+    with pytest.raises(InvalidEvent) as caught:
+        mapper(text).map(record)
+    assert (caught.value.reason, caught.value.field) == (reason, field)
+    assert caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "is not YAML"),
+        ("[]", "Expected `object`"),
+        ("name: t\nevents: []", "key events: must have"),
+        ("name: T!\nevents: [{event: E, ids: [{type: a, path: b}]}]", "key name"),
+        ("name: t\nevents: [{ids: [{type: a, path: b}]}]", "key events[0].event"),
+        ("name: t\nevents: [{event: E, ids: []}]", "key events[0].ids"),
+        ("name: t\nevents: [{event: E, ids: [{type: 'a b', path: b}]}]", "key events[0].ids[0].type"),
+        ("name: t\nevents: [{event: E, ids: [{type: a, path: b}], propertys: {}}]", "unknown field `propertys`"),
+        ("name: t\nevents: [{event: E, ids: [{type: a, path: b, as: money}]}]", "key events[0].ids[0].as"),
+        ("name: t\nevents: [{event: E, ids: [{type: a}]}]", "key events[0].ids[0]: takes one of path"),
+        ("name: t\nevents: [{event: E, ids: [{type: a, path: 'b[x]'}]}]", "key events[0].ids[0]: the path 'b[x]'"),
+        ("name: t\nevents: [{event: E, ids: [{type: a, path: b, matching: '('}]}]", "is not a regular expression"),
+        ("name: t\ntimezone: Mars\nevents: [{event: E, ids: [{type: a, path: b}]}]", "unknown time zone 'Mars'"),
+        ("name: t\nevents: [{event: E, ids: [{type: a, path: b}], when: {s: {}}}]", "key events[0].when.s"),
+        ("name: t\nevents: [{event: E, ids: [{type: a, path: b}], time: {path: t, unit: h}}]", "key events[0].time.unit"),
+        ("name: t\n? [a]\n: 1", "is not"),
+    ],
+)
+def test_mistakes_in_a_mapping_name_file_and_key(text: str, says: str) -> None:
+    with pytest.raises(InvalidMapping) as caught:
+        Mapper(parse_mapping(text, "my.yaml"), "my.yaml")
+    assert "my.yaml" in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_numbers_keep_their_digits() -> None:
+    assert convert.number("9007199254740993") == 9007199254740993
+    assert convert.number("0.1") == 0.1
+    assert convert.number(Decimal("12345678901234567.25")) == "12345678901234567.25"
+    for wrong in ("1e999999999", "NaN", "inf", "1_0", "", None, True, math.inf, "1" * 500):
+        with pytest.raises(ValueError, match="is not a number"):
+            convert.number(wrong)
+
+
+def test_own_mappings_go_before_the_shipped_ones(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    own = tmp_path / "mappings"
+    own.mkdir()
+    (own / "tmall.yaml").write_text(BASIC)
+    (own / "t.yaml").write_text(BASIC)
+    assert find_mapping(settings, "tmall").parent == own
+    assert [(m.name, shipped) for m, shipped in all_mappings(settings)][-2:] == [("wechat-miniprogram", True), ("youzan", True)]
+    known = Mappers(settings)
+    assert known.get("t").map({"u": "1"})[0]["event"] == "E"
+    (own / "t.yaml").write_text(BASIC.replace("event: E", "event: Other"))
+    import os
+
+    os.utime(own / "t.yaml", ns=(1, 1))
+    assert known.get("t").map({"u": "1"})[0]["event"] == "Other"
+    for name in ("nothing", "../t", ""):
+        with pytest.raises(NoMapping):
+            known.get(name)
+    assert mapper_of(settings, str(own / "t.yaml")).mapping.name == "t"
+
+
+DOCS = (Path(__file__).resolve().parents[2] / "docs" / "import.md").read_text(encoding="utf-8")
+
+
+def test_the_mapping_in_the_docs_does_what_it_says() -> None:
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
+    mapping = parse_mapping(text, "docs")
+    for example in mapping.examples:
+        made = Mapper(mapping).map(example.input)
+        for message in made:
+            message["context"].pop("library")
+            message.pop("originalTimestamp")
+        assert made == example.events
+
+
+@pytest.mark.parametrize("struct", [Mapping, EventRule, Value, Order, Member])
+def test_everything_that_may_be_said_is_documented(struct: Any) -> None:
+    names = [f.encode_name for f in msgspec.structs.fields(struct)] if issubclass(struct, msgspec.Struct) else struct.model_fields
+    for name in names:
+        assert f"`{name}`" in DOCS, name
+
+
+def test_every_shipped_mapping_and_status_is_documented() -> None:
+    for name in [*(m.name for m in SHIPPED_MAPPINGS), *get_args(OrderStatus), *get_args(Kind)]:
+        assert f"`{name}`" in DOCS, name
+    reasons = {
+        reason
+        for path in Path(convert.__file__).parent.glob("*.py")
+        for reason in re.findall(r'(?:InvalidEvent\(\s*|RefusedError\(\s*\d+,\s*|code=)"(\w+)"', path.read_text(encoding="utf-8"))
+    }
+    assert {"missing_field", "too_many_items", "in_progress"} <= reasons
+    for reason in reasons:
+        assert f"`{reason}`" in DOCS, reason
