@@ -16,6 +16,7 @@ from serving.collect import openapi as collect_openapi
 from serving.collect.collector import Collector
 from serving.collect.endpoint import Collect
 from serving.collect.finish import Finish
+from serving.collect.quick import Quick
 from serving.collect.router import endpoints, questions
 from serving.count_requests import CountRequests
 from serving.dead_letters.router import router as dead_letters_router
@@ -52,8 +53,8 @@ def create_app(settings: Settings) -> Application:
         migrate(settings)
         parts = app.state.parts = Parts.start(settings)
         try:
-            async with live_finish(parts) as finish:
-                app.state.collector = collector(parts, finish)
+            async with live_finish(parts) as (finish, quick):
+                app.state.collector = collector(parts, finish, quick)
                 app.collect = endpoints(app.state.collector)
                 yield
         finally:
@@ -72,7 +73,7 @@ def create_app(settings: Settings) -> Application:
     return app
 
 
-def collector(parts: Parts, finish: Finish) -> Collector:
+def collector(parts: Parts, finish: Finish, quick: Quick | None = None) -> Collector:
     """What collecting needs, out of the process's parts."""
     return Collector(
         names=parts.names,
@@ -80,6 +81,7 @@ def collector(parts: Parts, finish: Finish) -> Collector:
         credentials=parts.credentials,
         clock=parts.clock,
         finish=finish,
+        quick=quick,
         count_rejected=parts.count_rejected,
         max_batch_bytes=parts.settings.max_batch_bytes,
         trust_proxy=parts.settings.trust_proxy,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from serving.collect.finish import Finish
+from serving.collect.quick import Quick
 from serving.parts import Parts
 from serving.plan.police import Police
 from serving.plan.violations import Violations
@@ -17,18 +18,19 @@ SECONDS = 0.4
 
 
 @asynccontextmanager
-async def live_finish(parts: Parts) -> AsyncIterator[Finish]:
-    """The collector's last step, kept up to date in the background: no request ever waits for the definitions."""
+async def live_finish(parts: Parts) -> AsyncIterator[tuple[Finish, Quick]]:
+    """The collector's last step, and its short cut, kept up to date in the background: no request waits for the definitions."""
     settings = parts.settings
     violations = Violations(parts.names, parts.redis, parts.clock)
     police = Police(settings, violations.record)
     enrichment = Enrichment(settings, settings.geoip, settings.ip_mode)
     finish = Finish(parts.names.events, parts.names.items, settings.max_event_bytes, enrichment, police.current)
+    quick = Quick(finish)
 
     async def refresh() -> None:
         await police.refresh()
         if await enrichment.refresh():
-            finish.forget()
+            quick.forget()
 
     async def keep_fresh() -> None:
         while True:
@@ -42,7 +44,7 @@ async def live_finish(parts: Parts) -> AsyncIterator[Finish]:
     violations.start()
     task = asyncio.create_task(keep_fresh(), name="keep-definitions-fresh")
     try:
-        yield finish
+        yield finish, quick
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

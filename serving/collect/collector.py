@@ -23,10 +23,11 @@ from cdp.events import DeadLetter, encode
 from cdp.topics import Names
 from serving import metrics
 from serving.collect.body import unpack
-from serving.collect.dialects.segment import Segment
+from serving.collect.dialects.segment import Message, Segment
 from serving.collect.draft import Answer, Broken, Dialect, Incoming, Opened, RefusedError
 from serving.collect.finish import MAX_MESSAGE_ID, Arrival, Finish
 from serving.collect.publish import Publisher, Record
+from serving.collect.quick import Quick
 from serving.collect.quota import Quota
 from serving.collect.times import skew_of
 from serving.definitions.cache import MISSING, Credentials
@@ -86,6 +87,7 @@ class Collector:
     count_rejected: Callable[..., Awaitable[None]]
     max_batch_bytes: int
     trust_proxy: bool = False
+    quick: Quick | None = None
     quota: Quota = field(default_factory=Quota)
 
     async def handle(self, dialect: Dialect, request: Request) -> Reply:
@@ -210,6 +212,10 @@ class Collector:
         try:
             if type(message) is Broken:
                 return message.error
+            if self.quick is not None and type(dialect) is Segment and type(message) is Message:
+                record = self.quick.record(message, dialect.said, opened, arrival)
+                if record is not None:
+                    return record
             return self.finish(dialect.read(message, opened), arrival)
         except InvalidEvent as error:
             return error

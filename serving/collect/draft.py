@@ -50,36 +50,6 @@ class Draft(msgspec.Struct):
     version: str = ""
 
 
-class RawDraft(msgspec.Struct, gc=False):
-    """A Draft whose objects are still JSON text: most events pass the collector without anybody looking into them.
-
-    All fields as in Draft.
-    """
-
-    kind: Kind
-    event: str
-    message_id: str
-    ids: list[tuple[str, Any, str]]
-    timestamp: Stamp
-    corrected: bool
-    sent_at: Stamp
-    properties: bytes
-    traits: bytes
-    context: bytes
-    channel: Any
-    store: Any
-    library: str
-    version: str
-
-    def decode(self) -> Draft:
-        """The same with objects. Raises msgspec.MsgspecError, UnicodeError or RecursionError if they cannot be decoded."""
-        return Draft(
-            self.kind, self.event, self.message_id, self.ids, self.timestamp, self.corrected, self.sent_at,
-            decode_object(self.properties), decode_object(self.traits), decode_object(self.context), self.channel, self.store,
-            self.library, self.version,
-        )  # fmt: skip
-
-
 class ItemDraft(NamedTuple):
     """Something that is not a person (a product, a shop), described or deleted. `timestamp` as in Draft."""
 
@@ -169,7 +139,7 @@ class Dialect(Protocol):
     def open(self, incoming: Incoming) -> Opened:
         """Find key and messages. Raises RefusedError if the request cannot be read as a whole."""
 
-    def read(self, message: Any, opened: Opened) -> Draft | RawDraft | ItemDraft:
+    def read(self, message: Any, opened: Opened) -> Draft | ItemDraft:
         """Understand one message. Raises InvalidEvent if its content cannot be used; nothing else."""
 
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:

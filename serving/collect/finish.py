@@ -6,7 +6,7 @@ ever raised.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
@@ -15,8 +15,7 @@ import msgspec
 from cdp.clock import DAY, SECOND
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_EVENTS, Event, Identifier, Item, Kind, Source, encode
-from serving.collect.draft import Draft, ItemDraft, Object, RawDraft, decode_object
-from serving.collect.enrich import reads_properties
+from serving.collect.draft import Draft, ItemDraft, Object
 from serving.collect.publish import Record
 from serving.collect.times import Stamp, event_time, skew_of
 
@@ -26,7 +25,6 @@ MAX_IDENTIFIER = 512
 MAX_NAME = 512
 MAX_MESSAGE_ID = 256
 MAX_DEPTH = 64
-REMEMBERED, MAX_REMEMBERED = 8192, 2048  # contexts, and bytes of each
 STRENGTH = {"user_id": 0, "phone": 1, "email": 2, "order_id": 8, "anonymous_id": 9}
 OTHERS = 5
 UNVERIFIED = 30 * DAY  # older stamps of senders who do not say what their clock shows may be a broken clock
@@ -81,14 +79,6 @@ class _Decoded(Event, gc=False):
     context: Any = {}  # noqa: RUF012
 
 
-class _Context(NamedTuple):
-    """A context as it is written, and what it says about the event."""
-
-    text: bytes
-    bot: bool
-    traffic: str
-
-
 @dataclass(frozen=True)
 class Finish:
     """Finishes drafts.
@@ -104,33 +94,25 @@ class Finish:
     max_bytes: int
     enrich: Enrich | None = None
     police: Callable[[], Police | None] = lambda: None
-    _contexts: dict[tuple[Any, ...], _Context] = field(default_factory=dict)
 
-    def __call__(self, draft: Draft | RawDraft | ItemDraft, arrival: Arrival) -> Record:
+    def __call__(self, draft: Draft | ItemDraft, arrival: Arrival) -> Record:
         """The record of a draft. Raises InvalidEvent."""
         try:
-            if isinstance(draft, RawDraft):
-                record = self._raw_event(draft, arrival)
-            elif isinstance(draft, Draft):
-                record = self._event(draft, arrival)
-            else:
-                record = self._item(draft, arrival)
-            value = record.value
-            if len(value) > self.max_bytes:
-                raise too_large(self.max_bytes)
-            if value.count(b"{") + value.count(b"[") > MAX_DEPTH and _depth(msgspec.json.decode(value)) > MAX_DEPTH:
-                raise too_deep()
+            return self._event(draft, arrival) if isinstance(draft, Draft) else self._item(draft, arrival)
         except RecursionError as error:
             raise too_deep() from error
         except msgspec.ValidationError as error:
             raise InvalidEvent("number_out_of_range", "", f"{error}.", "Send large numbers as a text.") from error
         except (msgspec.DecodeError, UnicodeError) as error:
             raise InvalidEvent("invalid_json", "", f"The event is not valid JSON: {error}.") from error
-        return record
 
-    def forget(self) -> None:
-        """Enrich everything anew: what it goes by has changed."""
-        self._contexts.clear()
+    def _seal(self, topic: str, key: str, value: bytes) -> Record:
+        """The record, if it is not too large or too deep."""
+        if len(value) > self.max_bytes:
+            raise too_large(self.max_bytes)
+        if may_be_deep(value) and _depth(msgspec.json.decode(value)) > MAX_DEPTH:
+            raise too_deep()
+        return Record(topic, key, value)
 
     def _event(self, draft: Draft, arrival: Arrival) -> Record:
         name = _name(draft)
@@ -162,56 +144,7 @@ class Finish:
             bot=bot,
             traffic=traffic,
         )
-        return Record(self.events, _key(ids), encode(event))
-
-    def _raw_event(self, draft: RawDraft, arrival: Arrival) -> Record:
-        """The same, with the objects passed on as the text that came. What has to be looked into goes the other way."""
-        kind = draft.kind
-        police = self.police()
-        if police is not None and police.concerns(kind, draft.event):
-            return self._event(draft.decode(), arrival)
-        name = _name(draft)
-        ids = _identifiers(draft)
-        if not ids and draft.event in ORDER_EVENTS:
-            ids = _guest(decode_object(draft.properties))
-        _check_ids(ids, kind)
-        time, note = _time(draft, arrival)
-        if self.enrich is None:
-            context, bot, traffic = draft.context, False, ""
-        else:
-            key = (draft.context, kind, reads_properties(kind, draft.event), arrival.ip, arrival.agent)
-            context, bot, traffic = self._contexts.get(key) or self._enriched(draft, arrival, key)
-        if note:
-            context = _with_note(context, note)
-        event = Event(
-            message_id=_message_id(draft.message_id),
-            kind=kind,
-            event=name,
-            time=time,
-            received_at=arrival.received_at,
-            ids=ids,
-            channel=text(draft.channel) or DEFAULT_CHANNEL.get(kind, ""),
-            store=text(draft.store),
-            properties=msgspec.Raw(draft.properties),
-            traits=msgspec.Raw(draft.traits),
-            context=msgspec.Raw(context),
-            source=Source(arrival.source, draft.library, draft.version, arrival.replay_of),
-            bot=bot,
-            traffic=traffic,
-        )
-        return Record(self.events, _key(ids), encode(event))
-
-    def _enriched(self, raw: RawDraft, arrival: Arrival, key: tuple[Any, ...]) -> _Context:
-        """A context, enriched; remembered if nothing but it has a say: devices send the same one again and again."""
-        assert self.enrich is not None  # noqa: S101 - asked before
-        draft = raw.decode()
-        bot, traffic = self.enrich(draft, arrival.ip, arrival.agent)
-        found = _Context(encode(draft.context), bot, traffic)
-        if len(raw.context) <= MAX_REMEMBERED and (b'"page"' in raw.context or not reads_properties(raw.kind, raw.event)):
-            if len(self._contexts) >= REMEMBERED:
-                self._contexts.clear()  # cheaper than keeping an order
-            self._contexts[key] = found
-        return found
+        return self._seal(self.events, _key(ids), encode(event))
 
     def _item(self, draft: ItemDraft, arrival: Arrival) -> Record:
         time, _ = event_time(draft.timestamp, False, arrival.skew or 0, arrival.received_at)
@@ -224,7 +157,7 @@ class Finish:
             properties=msgspec.Raw(encode(draft.properties)),
             source=Source(arrival.source, draft.library, draft.version, arrival.replay_of),
         )  # fmt: skip
-        return Record(self.items, f"{draft.item_type}:{draft.item_id}", encode(item))
+        return self._seal(self.items, f"{draft.item_type}:{draft.item_id}", encode(item))
 
 
 def too_large(limit: int) -> InvalidEvent:
@@ -246,7 +179,7 @@ def text(value: Any) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
-def _name(draft: Draft | RawDraft) -> str:
+def _name(draft: Draft) -> str:
     name = draft.event
     if not name and draft.kind in ("track", "order"):
         raise InvalidEvent("missing_event", "event", "A track message needs the event's name.", 'Send "event".')
@@ -264,7 +197,7 @@ def _message_id(given: str) -> str:
     return given
 
 
-def _identifiers(draft: Draft | RawDraft) -> list[Identifier]:
+def _identifiers(draft: Draft) -> list[Identifier]:
     ids: list[Identifier] = []
     for type_, given, field_ in draft.ids:
         if given is None or given == "":
@@ -312,7 +245,7 @@ def _strength(identifier: Identifier) -> int:
     return STRENGTH.get(identifier.type, OTHERS)
 
 
-def _time(draft: Draft | RawDraft, arrival: Arrival) -> tuple[int, Object]:
+def _time(draft: Draft, arrival: Arrival) -> tuple[int, Object]:
     """The event time, and a note for the context: what was done to it, or what it could not be checked against."""
     stamp = draft.timestamp if draft.timestamp is not None else arrival.timestamp
     received_at = arrival.received_at
@@ -327,10 +260,9 @@ def _time(draft: Draft | RawDraft, arrival: Arrival) -> tuple[int, Object]:
     return time, _NO_NOTE
 
 
-def _with_note(context: bytes, note: Object) -> bytes:
-    """A context's text with more fields at its end."""
-    body = context.rstrip()[:-1].rstrip()
-    return body + (b"" if body == b"{" else b",") + encode(note)[1:]
+def may_be_deep(value: bytes) -> bool:
+    """Whether a text has brackets enough to be too deep within an event; most have not, and counting is quick."""
+    return value.count(b"{") + value.count(b"[") >= MAX_DEPTH - 1
 
 
 def _depth(value: Any) -> int:

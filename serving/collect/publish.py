@@ -9,8 +9,9 @@ import logging
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from cdp.errors import Unavailable
@@ -21,7 +22,7 @@ POLL_SECONDS = 0.004  # the most that polling adds to the time until an answer
 ERRORS_OF_AN_ABSENT_BROKER = frozenset({KafkaError._ALL_BROKERS_DOWN})
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record for the broker."""
 
     topic: str

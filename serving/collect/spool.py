@@ -73,7 +73,8 @@ class Spool:
 
     async def remove(self, last: int) -> None:
         """Forget the records up to a number: the broker has them."""
-        self.count -= await self._run(lambda: _remove(self._database, last))
+        removed = await self._run(lambda: _remove(self._database, last))
+        self.count -= removed  # not in one statement: the count may have grown while we waited
 
     def close(self) -> None:
         """Let go of the file. What is in it is drained by the next process."""
@@ -206,7 +207,8 @@ def _append_all(database: sqlite3.Connection, waiting: Sequence[Sequence[Record]
 def _append(database: sqlite3.Connection, records: Sequence[Record]) -> sqlite3.Error | None:
     try:
         database.execute("BEGIN")
-        database.executemany("INSERT INTO spooled (topic, key, value) VALUES (?, ?, ?)", records)
+        rows = ((record.topic, record.key, record.value) for record in records)
+        database.executemany("INSERT INTO spooled (topic, key, value) VALUES (?, ?, ?)", rows)
         database.execute("COMMIT")
     except sqlite3.Error as error:
         if database.in_transaction:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from cdp.errors import InvalidEvent
 from cdp.events import decode_event
 from serving.collect.body import unpack
-from serving.collect.dialects.segment import Segment
+from serving.collect.dialects.segment import Message, Segment
 from serving.collect.draft import Broken, Incoming, RefusedError
+from serving.collect.enrich import Enricher, shipped_table
 from serving.collect.finish import Arrival, Finish
+from serving.collect.quick import Quick
 
 NOW = 1_795_380_000_000_000
 ARRIVAL = Arrival("shop", NOW, skew=10**15)
@@ -77,3 +79,47 @@ def test_mapping_raises_only_invalid_event(message: object, said: str, context: 
 def test_bodies_are_parsed_or_refused(body: bytes, is_batch: bool, encoding: str) -> None:
     with contextlib.suppress(RefusedError):
         finish_all(unpack(body, encoding, 1000), "" if is_batch else "track")
+
+
+plain = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["track", "page", "screen", "identify"]), "messageId": st.sampled_from(["m1", "m2"]),
+        "timestamp": st.sampled_from(["2026-11-22T20:00:00Z", 1795377600, "2020-01-01T00:00:00Z", "junk"]),
+    },
+    optional={
+        "event": st.sampled_from(["Viewed", "Order Completed", "Application Opened"]), "name": st.sampled_from(["Home", "", 5]),
+        "userId": st.sampled_from(["u1", "", "u\0", 7]), "anonymousId": st.sampled_from(["a1", "u1", None]),
+        "sentAt": st.sampled_from([NOW / 1e6, NOW / 1e6 - 60]),
+        "properties": st.dictionaries(st.sampled_from(["order_id", "store_id", "channel", "x", "url"]), nested, max_size=3),
+        "traits": st.dictionaries(st.sampled_from(["email", "phone", "x"]), st.sampled_from(["a@b.c", 5, "x"]), max_size=3),
+        "context": st.dictionaries(
+            st.sampled_from(["traits", "externalIds", "library", "channel", "store", "page", "campaign"]), nested, max_size=3
+        ) | st.sampled_from([
+            {"library": {"name": "js", "version": "1"}, "page": {"url": "https://shop.example/?utm_source=a", "path": "/"}},
+            {"userAgent": "Mozilla/5.0 (Windows NT 10.0)", "channel": "app", "store": "s1", "traits": {"email": "e@x.y"}},
+        ]),
+    },
+)  # fmt: skip
+ENRICHED = Finish("events", "items", 100_000, Enricher(shipped_table()).enrich)
+QUICK = Quick(ENRICHED)
+seen_quick: list[str] = []
+
+
+@given(plain, st.sampled_from([None, 0]))
+def test_the_short_cut_and_the_general_way_make_the_same_event(message: object, skew: int | None) -> None:
+    dialect = Segment("")
+    opened = dialect.open(Incoming("POST", "/v1/batch", {}, {}, "", json.dumps({"batch": [message]}).encode()))
+    (only,) = opened.messages
+    arrival = Arrival("shop", NOW, skew, ip="1.2.3.4", agent="python-requests/2")
+    quick = QUICK.record(only, "", opened, arrival) if isinstance(only, Message) else None
+    if quick is None:
+        return
+    seen_quick.append(quick.key)
+    general = ENRICHED(dialect.read(only, opened), arrival)
+    assert (quick.topic, quick.key) == (general.topic, general.key)
+    nothing = {"properties": {}, "traits": {}, "context": {}}  # said, or left out: the same
+    assert nothing | json.loads(quick.value) == nothing | json.loads(general.value)
+
+
+def test_the_short_cut_was_taken() -> None:
+    assert seen_quick

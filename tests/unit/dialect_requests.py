@@ -12,7 +12,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from cdp.errors import InvalidEvent
-from serving.collect.draft import Answer, Broken, Dialect, Draft, Incoming, Opened, RawDraft, RefusedError
+from serving.collect.draft import Answer, Broken, Dialect, Draft, Incoming, Opened, RefusedError
 from serving.collect.finish import Arrival, Finish
 
 NOW = 1_795_392_000_000_000
@@ -54,7 +54,6 @@ def taken(dialect: Dialect, request: Incoming) -> tuple[Opened, list[Draft], lis
                 raise message.error
             draft = dialect.read(message, opened)
             finish(draft, Arrival("shop", NOW))
-            draft = draft.decode() if isinstance(draft, RawDraft) else draft
         except InvalidEvent as error:
             refused.append((index, error))
         else:

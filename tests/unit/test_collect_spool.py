@@ -199,3 +199,17 @@ def test_what_is_in_the_spool_is_on_disk(tmp_path: Path) -> None:
         await publisher.close()
 
     run(work)
+
+
+def test_records_that_come_while_others_are_removed_are_counted(tmp_path) -> None:
+    async def work() -> None:
+        spool = Spool(tmp_path / FOLDER, MIB)
+        await spool.append([record(1)])
+        last, _ = await spool.first()
+        removing = asyncio.create_task(spool.remove(last))
+        await asyncio.sleep(0)
+        await asyncio.gather(removing, spool.append([record(2)]))
+        assert spool.count == 1
+        spool.close()
+
+    run(work)

@@ -19,6 +19,7 @@ from cdp.settings import Settings
 from cdp.topics import Names
 from serving.app import collector, create_app
 from serving.collect.finish import Finish
+from serving.collect.publish import Record
 from serving.collect.router import endpoints
 from serving.definitions import bootstrap_credentials, list_credentials, mint_token, mint_write_key, revoke
 from serving.definitions.cache import Credentials
@@ -33,10 +34,10 @@ class FakeKafka:
         self.records: list[tuple[str, str, Any]] = []
         self.away = False
 
-    async def publish(self, records: Iterable[tuple[str, str, bytes]]) -> None:
+    async def publish(self, records: Iterable[Record]) -> None:
         if self.away:
             raise Unavailable("Kafka did not take the events: _MSG_TIMED_OUT.")
-        self.records += [(topic, key, json.loads(value)) for topic, key, value in records]
+        self.records += [(record.topic, record.key, json.loads(record.value)) for record in records]
 
 
 class Api:

@@ -10,12 +10,11 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from serving.collect.dialects.segment import KINDS, SHORT, Segment
-from serving.collect.draft import Answer, Draft, Incoming, Opened, RawDraft, decode_object
+from serving.collect.draft import Answer, Draft, Incoming, Opened
 
 MAX_REPORTED = 100
 SUCCESS = Answer(b'{"ok":true}')
 OWN = ("clientIds", "amp", "userAgentVendor")  # of the context, without a name in Segment's terms
-_IN_TEXT = tuple(f'"{name}"'.encode() for name in OWN)
 
 
 class Jitsu(Segment):
@@ -34,13 +33,12 @@ class Jitsu(Segment):
         key = incoming.headers.get("x-write-key") or incoming.query.get("writekey", "") or incoming.key or opened.key
         return opened._replace(key="" if key.startswith("*") else key.partition(":")[0])
 
-    def read(self, message: Any, opened: Opened) -> Draft | RawDraft:
+    def read(self, message: Any, opened: Opened) -> Draft:
         """One message, with what only Jitsu knows under its own name."""
         draft = super().read(message, opened)
-        if isinstance(draft, RawDraft) and any(name in draft.context for name in _IN_TEXT):
-            context = decode_object(draft.context)
-            own = {name: value for name in OWN if (value := context.pop(name, None))}
-            draft.context = msgspec.json.encode(context | ({"jitsu": own} if own else {}))
+        own = {name: value for name in OWN if (value := draft.context.pop(name, None))}
+        if own:
+            draft.context["jitsu"] = own
         return draft
 
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:

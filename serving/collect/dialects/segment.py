@@ -4,16 +4,16 @@ Source of the format: Segment's documentation of its HTTP API and of its spec, a
 """
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import EMPTY_OBJECT, Kind
 from serving.collect.body import decode_message, split, split_texts
-from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RawDraft, RefusedError, decode_object
-from serving.collect.finish import text
+from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RefusedError, decode_object
+from serving.collect.finish import text, too_deep
 
 KINDS: dict[str, Kind] = {
     "track": "track", "identify": "identify", "page": "page", "screen": "screen", "alias": "alias", "group": "group",
@@ -56,37 +56,11 @@ class _Single(Message, rename="camel", gc=False):
     write_key: Any = None
 
 
-class _Identity(msgspec.Struct, gc=False):
-    """The traits that identify a person."""
-
-    email: Any = None
-    phone: Any = None
-
-
-class _Place(msgspec.Struct, gc=False):
-    """What the collector reads of a message's properties."""
-
-    channel: Any = None
-    store_id: Any = None
-
-
-class _Said(NamedTuple):
-    """What the collector reads of a message's context."""
-
-    ids: tuple[tuple[str, Any, str], ...]
-    channel: Any
-    store: Any
-    library: str
-    version: str
-
-
 _decode_batch = msgspec.json.Decoder(_Batch).decode
 _decode_single = msgspec.json.Decoder(_Single).decode
 _decode_message = msgspec.json.Decoder(Message).decode
-_decode_identity = msgspec.json.Decoder(_Identity).decode
-_decode_place = msgspec.json.Decoder(_Place).decode
 _encode = msgspec.json.Encoder().encode
-_NOWHERE = _Place()
+_NOTHING = (b"{}", b"null")
 
 
 class Segment:
@@ -95,7 +69,7 @@ class Segment:
     name = "segment"
 
     def __init__(self, said: str) -> None:
-        self._said = said
+        self.said = said
 
     def open(self, incoming: Incoming) -> Opened:
         """One message, or the batch's. The common case is decoded at once; if anything is unusual in it, piece by piece."""
@@ -103,13 +77,13 @@ class Segment:
         key = incoming.query.get("writeKey", "")
         try:
             _check_readable(body)
-            if self._said:
+            if self.said:
                 single = _decode_single(body)
                 return Opened(
                     _text_or(single.write_key, key),
                     [single],
                     sent_at=_stamp(single.sent_at),
-                    texts=partial(_typed, body, self._said),
+                    texts=partial(_typed, body, self.said),
                 )
             batch = _decode_batch(body)
             outer: Object = {"context": batch.context, "writeKey": batch.write_key}
@@ -117,47 +91,44 @@ class Segment:
             sent_at, timestamp = batch.sent_at, batch.timestamp
             texts = partial(split_texts, body, "batch")
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            content = split(body, "" if self._said else "batch")
+            content = split(body, "" if self.said else "batch")
             outer, texts = content.outer, None
             messages = [message if isinstance(message, Broken) else decode(_encode(message)) for message in content.messages]
             sent_at, timestamp = outer.get("sentAt"), outer.get("timestamp")
         key = _text_or(outer.get("writeKey"), key)
-        if self._said:
+        if self.said:
             return Opened(key, messages, sent_at=_stamp(sent_at))
         return Opened(key, messages, _stamp(sent_at), _stamp(timestamp), _outer_context(outer), texts=texts)
 
-    def read(self, message: Any, opened: Opened) -> Draft | RawDraft:
+    def read(self, message: Any, opened: Opened) -> Draft:
         """One message: a `Message`, or an object in its form."""
         if not isinstance(message, Message):
             message = _as_message(message)
-        kind = _kind(self._said or message.type)
-        context = _raw(message.context, "context")
-        if opened.context:
-            context = _merged(context, opened.context)
-        said = _read_context(context)
-        properties = _raw(message.properties, "properties")
-        traits = _raw(message.traits, "traits")
-        if kind == "identify" and len(traits) == 2 and b'"traits"' in context:
-            traits = _traits_in(context)
+        kind = _kind(self.said or message.type)
+        context = {**opened.context, **_object(message.context, "context")}
+        properties, traits = _object(message.properties, "properties"), _object(message.traits, "traits")
+        if kind == "identify" and not traits and isinstance(context.get("traits"), dict):
+            traits = context["traits"]
         if kind == "group" and message.group_id is not None:
-            properties = _encode({"group_id": message.group_id} | decode_object(properties))
-        place = _decode_place(properties) if b'"store_id"' in properties or b'"channel"' in properties else _NOWHERE
+            properties = {"group_id": message.group_id, **properties}
+        library = context.get("library")
+        name, version = (library.get("name"), library.get("version")) if isinstance(library, dict) else ("", "")
         timestamp, original = message.timestamp, message.original_timestamp
-        return RawDraft(
-            kind,
-            _name(message, kind),
-            _message_id(message.message_id),
-            _ids(message, kind, traits, said),
-            timestamp if timestamp is not None else original,
-            timestamp is not None and original is not None,
-            message.sent_at,
-            properties,
-            traits,
-            context,
-            said.channel or place.channel,
-            place.store_id or said.store,
-            said.library,
-            said.version,
+        return Draft(
+            kind=kind,
+            event=_name(message, kind),
+            message_id=_message_id(message.message_id),
+            ids=_ids(message, kind, traits, context),
+            timestamp=timestamp if timestamp is not None else original,
+            corrected=timestamp is not None and original is not None,
+            sent_at=message.sent_at,
+            properties=properties,
+            traits=traits,
+            context=context,
+            channel=context.get("channel") or properties.get("channel"),
+            store=properties.get("store_id") or context.get("store"),
+            library=text(name),
+            version=text(version),
         )
 
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:
@@ -246,19 +217,21 @@ def _kind(said: Any) -> Kind:
     return kind
 
 
-def _raw(raw: msgspec.Raw, field: str) -> bytes:
-    """The text of an object; null says as little as nothing does."""
-    text = bytes(raw)
-    if text[:1] == b"{":
-        return text
-    if text == b"null":
-        return b"{}"
-    raise InvalidEvent("wrong_type", field, f"{field} must be an object.")
-
-
-def _merged(inner: bytes, outer: Object) -> bytes:
-    """A message's context over the batch's."""
-    return _encode(outer) if inner == b"{}" else _encode({**outer, **decode_object(inner)})
+def _object(raw: msgspec.Raw, field: str) -> Object:
+    """An object out of its text; null says as little as nothing does."""
+    text_ = bytes(raw)
+    if text_ in _NOTHING:
+        return {}
+    try:
+        return decode_object(text_)
+    except msgspec.ValidationError as error:
+        if text_[:1] != b"{":
+            raise InvalidEvent("wrong_type", field, f"{field} must be an object.") from error
+        raise InvalidEvent("number_out_of_range", field, f"{error}.", "Send large numbers as a text.") from error
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidEvent("invalid_json", field, f"{field} is not valid JSON: {error}.") from error
+    except RecursionError as error:
+        raise too_deep() from error
 
 
 def _name(message: Message, kind: Kind) -> str:
@@ -285,32 +258,16 @@ def _message_id(given: Any) -> str:
     raise InvalidEvent("wrong_type", "messageId", "messageId must be a text.")
 
 
-def _ids(message: Message, kind: Kind, traits: bytes, said: _Said) -> list[tuple[str, Any, str]]:
+def _ids(message: Message, kind: Kind, traits: Object, context: Object) -> list[tuple[str, Any, str]]:
     ids = [("user_id", message.user_id, "userId")]
-    if kind == "identify" and len(traits) > 2:
-        identity = _decode_identity(traits)
-        ids += (("phone", text(identity.phone), "traits.phone"), ("email", text(identity.email), "traits.email"))
-    if said.ids:
-        ids += said.ids
+    if kind == "identify":
+        ids += (("phone", text(traits.get("phone")), "traits.phone"), ("email", text(traits.get("email")), "traits.email"))
+    ids += _context_traits(context.get("traits"))
+    ids += _external_ids(context.get("externalIds"))
     ids.append(("anonymous_id", message.anonymous_id, "anonymousId"))
     if kind == "alias":
         ids.append(("anonymous_id", message.previous_id, "previousId"))
     return ids
-
-
-@lru_cache(maxsize=8192)
-def _read_context(context: bytes) -> _Said:
-    """Devices send the same context again and again. Raises InvalidEvent, which is not remembered."""
-    content = decode_object(context)
-    library = content.get("library")
-    name, version = (library.get("name"), library.get("version")) if isinstance(library, dict) else ("", "")
-    return _Said(
-        (*_context_traits(content.get("traits")), *_external_ids(content.get("externalIds"))),
-        content.get("channel"),
-        content.get("store"),
-        text(name),
-        text(version),
-    )
 
 
 def _context_traits(given: Any) -> list[tuple[str, Any, str]]:
@@ -319,11 +276,6 @@ def _context_traits(given: Any) -> list[tuple[str, Any, str]]:
     if not isinstance(given, dict):
         raise InvalidEvent("wrong_type", "context.traits", "context.traits must be an object.")
     return [(type_, text(given.get(type_)), f"context.traits.{type_}") for type_ in ("phone", "email")]
-
-
-def _traits_in(context: bytes) -> bytes:
-    """The traits that RudderStack's SDK for Python sends nowhere else; `_read_context` has seen that they are an object."""
-    return _encode(decode_object(context).get("traits") or {})
 
 
 def _external_ids(given: Any) -> list[tuple[str, Any, str]]:
