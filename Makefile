@@ -9,8 +9,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.streamcdp-installed
 LOCK := requirements.lock
+NODE_STAMP := tests/vendors/node_modules/.streamcdp-installed
 
-.PHONY: help setup system jars demo test lint format bench lock clean
+.PHONY: help setup system jars demo test test-programs lint format bench lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +38,18 @@ jars: $(STAMP)
 demo: setup ## Start everything and play a shop for a minute; stays up until Ctrl-C (DEMO_EXIT=1: stops and checks)
 	@$(BIN)/cdp demo
 
-test: setup ## Run all tests, the fast ones first
+# What tests need besides: without it, those that send with SDKs for Node or from a browser say so and skip.
+$(NODE_STAMP): tests/vendors/package-lock.json
+	@if command -v npm >/dev/null; then \
+	    echo "Installing the vendors' packages for Node" && \
+	    npm ci --prefix tests/vendors --no-audit --no-fund --ignore-scripts --loglevel=error && touch $@ || \
+	    echo "They could not be installed: their tests will be skipped." >&2; \
+	fi
+
+test-programs:
+	@scripts/install_programs.sh for-tests
+
+test: setup test-programs $(NODE_STAMP) ## Run all tests, the fast ones first
 	@$(BIN)/python -m pytest tests
 
 lint: setup ## Check style, types and the direction of imports
@@ -50,7 +62,8 @@ format: setup ## Put the code into its one style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup ## Measure throughput and latency of the whole way
+bench: setup ## Measure throughput and latency of the whole way, and the collector alone
+	@$(BIN)/cdp bench collect
 	@$(BIN)/cdp bench pipeline
 	@$(BIN)/cdp bench latency
 
@@ -58,4 +71,4 @@ lock: $(STAMP) ## Work out the exact versions anew, for Python 3.11 and 3.12 ali
 	@scripts/lock.sh "$(BIN)/python" "$(LOCK)"
 
 clean: ## Remove the Python environment and caches; data folders stay
-	@rm -rf $(VENV) build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) tests/vendors/node_modules build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
