@@ -197,9 +197,16 @@ class Collector:
         """Records for the broker, and what is wrong with the messages that became dead letters."""
         records: list[Record] = []
         refused: list[tuple[int, InvalidEvent]] = []
+        quick: Callable[[Message], Record | None] = _never
+        if self.quick is not None and type(dialect) is Segment:
+            quick = self.quick.of(dialect.said, opened, arrival)
         for index, message in enumerate(opened.messages):
             if index % EVENTS_BETWEEN_BREATHS == EVENTS_BETWEEN_BREATHS - 1:
                 await asyncio.sleep(0)
+            plain = quick(message) if isinstance(message, Message) else None
+            if plain is not None:
+                records.append(plain)
+                continue
             record = self._record(dialect, message, opened, arrival)
             if isinstance(record, InvalidEvent):
                 refused.append((index, record))
@@ -212,16 +219,16 @@ class Collector:
         try:
             if type(message) is Broken:
                 return message.error
-            if self.quick is not None and type(dialect) is Segment and type(message) is Message:
-                record = self.quick.record(message, dialect.said, opened, arrival)
-                if record is not None:
-                    return record
             return self.finish(dialect.read(message, opened), arrival)
         except InvalidEvent as error:
             return error
         except Exception:  # a message that we did not foresee must not take the others of its batch with it
             log.exception("an unexpected error in a message of the dialect %s", dialect.name)
             return InvalidEvent("unreadable", "", "The message could not be understood; the collector's log tells more.")
+
+
+def _never(_: Message) -> None:
+    """No message of the other dialects is plain."""
 
 
 class QuotaError(RefusedError):

@@ -98,6 +98,7 @@ class Opened(NamedTuple):
         timestamp, context: of the request, for messages that lack them.
         app: an application's name that may stand for a write key (Snowplow's app id, Sensors' project).
         dry_run: check the messages and answer, but publish nothing.
+        context_text: the JSON text of `context`, b"" if there is none.
         texts: gives the messages as they came, for dead letters; None: they are encoded again.
         note: what the dialect wants to remember for `read` and `answer`.
     """
@@ -109,6 +110,7 @@ class Opened(NamedTuple):
     context: Object = {}  # noqa: RUF012 - never changed
     app: str = ""
     dry_run: bool = False
+    context_text: bytes = b""
     texts: Callable[[], list[bytes]] | None = None
     note: str = ""
 

@@ -120,7 +120,8 @@ class Finish:
         if not ids and draft.event in ORDER_EVENTS:
             ids = _guest(draft.properties)
         _check_ids(ids, draft.kind)
-        time, note = _time(draft, arrival)
+        stamp = draft.timestamp if draft.timestamp is not None else arrival.timestamp
+        time, note = time_of(stamp, draft.corrected, draft.sent_at, arrival)
         bot, traffic = False, ""
         if self.enrich is not None:
             bot, traffic = self.enrich(draft, arrival.ip, arrival.agent)
@@ -245,17 +246,16 @@ def _strength(identifier: Identifier) -> int:
     return STRENGTH.get(identifier.type, OTHERS)
 
 
-def _time(draft: Draft, arrival: Arrival) -> tuple[int, Object]:
+def time_of(stamp: Stamp, corrected: bool, sent_at: Stamp, arrival: Arrival) -> tuple[int, Object]:
     """The event time, and a note for the context: what was done to it, or what it could not be checked against."""
-    stamp = draft.timestamp if draft.timestamp is not None else arrival.timestamp
     received_at = arrival.received_at
-    skew = arrival.skew if draft.sent_at is None else skew_of(draft.sent_at, received_at)
-    time, replaced = event_time(stamp, draft.corrected, skew or 0, received_at)
+    skew = arrival.skew if sent_at is None else skew_of(sent_at, received_at)
+    time, replaced = event_time(stamp, corrected, skew or 0, received_at)
     if replaced:
         return time, {"time_corrected": True}
-    if skew:
+    if skew and not corrected and stamp is not None:
         return time, {"clock_skew_seconds": skew // SECOND}
-    if skew is None and not draft.corrected and received_at - time > UNVERIFIED:
+    if skew is None and not corrected and received_at - time > UNVERIFIED:
         return time, {"time_unverified": True}
     return time, _NO_NOTE
 

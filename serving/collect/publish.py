@@ -6,7 +6,7 @@ anything is under way, serves hundreds of them in one call.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Protocol
@@ -100,7 +100,7 @@ class KafkaPublisher:
 
     def _produce(self, records: Sequence[Record], request: _Request) -> str:
         try:
-            for topic, group in groupby(records, attrgetter("topic")):
+            for topic, group in _by_topic(records):
                 messages: list[dict[str, Any]] = [{"key": record.key, "value": record.value} for record in group]
                 queued = self._producer.produce_batch(topic, messages, on_delivery=request.report)
                 if queued != len(messages):
@@ -139,3 +139,10 @@ class KafkaPublisher:
         left = self._producer.flush(0)
         if left:
             log.warning("%d records were not acknowledged before the end; their senders were not told that they arrived", left)
+
+
+def _by_topic(records: Sequence[Record]) -> Iterable[tuple[str, Iterable[Record]]]:
+    first = records[0].topic
+    if all(record.topic == first for record in records):
+        return ((first, records),)
+    return groupby(records, attrgetter("topic"))

@@ -6,6 +6,7 @@ context says, and what enriching makes of it, is remembered, because devices sen
 Everything else is left to the general way (dialect, draft, finish), which gives the same event for the plain ones.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,27 +14,25 @@ import msgspec
 from cdp.errors import InvalidEvent
 from cdp.events import EMPTY_OBJECT, Event, Identifier, Kind, Source, encode
 from serving.collect.dialects.segment import Message, Segment
-from serving.collect.draft import Opened
-from serving.collect.enrich import reads_properties
+from serving.collect.draft import Object, Opened
+from serving.collect.enrich import OPENINGS
 from serving.collect.finish import (
     DEFAULT_CHANNEL,
+    MAX_DEPTH,
     MAX_IDENTIFIER,
     MAX_MESSAGE_ID,
     MAX_NAME,
-    UNVERIFIED,
     Arrival,
     Finish,
     may_be_deep,
     text,
+    time_of,
 )
 from serving.collect.publish import Record
-from serving.collect.times import event_time, skew_of
 
 REMEMBERED, MAX_REMEMBERED = 8192, 4096  # contexts, and bytes of each
 KINDS: dict[Any, Kind] = {"track": "track", "page": "page", "screen": "screen", "identify": "identify"}
 NAMES: dict[Kind, str] = {"track": "event", "page": "name", "screen": "name"}
-_LOOKED_AT = (b'"channel"', b'"store_id"', b'"$ip"')  # properties that the general way reads
-_ALONE = Opened("", [])
 
 
 class _Known(NamedTuple):
@@ -59,69 +58,79 @@ class Quick:
         """Look at every context anew: what enriching goes by has changed."""
         self._contexts.clear()
 
-    def record(self, message: Message, said: str, opened: Opened, arrival: Arrival) -> Record | None:
-        """The record of a plain message; None if it is not plain, or wrong."""
-        kind = KINDS.get(said or message.type) if type(said or message.type) is str else None
-        if kind is None or opened.context or arrival.replay_of:
-            return None
-        name = message.event if kind == "track" else "" if kind == "identify" else message.name or ""
-        message_id = message.message_id
-        if type(name) is not str or len(name) > MAX_NAME or (not name and kind == "track"):
-            return None
-        if type(message_id) is not str or not 0 < len(message_id) <= MAX_MESSAGE_ID:
-            return None
-        police = self._finish.police()
-        if police is not None and police.concerns(kind, name):
-            return None
-        ids = _ids(message, kind)
-        time = _time(message, arrival)
-        if not ids or time is None or not _passes(message.properties, _LOOKED_AT):
-            return None
-        if message.traits is not EMPTY_OBJECT and not _passes(message.traits, ()):
-            return None
-        known = self._known(message, kind, name, arrival)
-        if known is None:
-            return None
-        event = Event(
-            message_id=message_id,
-            kind=kind,
-            event=name,
-            time=time,
-            received_at=arrival.received_at,
-            ids=ids,
-            channel=known.channel or DEFAULT_CHANNEL.get(kind, ""),
-            store=known.store,
-            properties=message.properties,
-            traits=message.traits,
-            context=known.written,
-            source=known.source,
-            bot=known.bot,
-            traffic=known.traffic,
-        )
-        value = encode(event)
-        if len(value) > self._finish.max_bytes:
-            return None
-        return Record(self._finish.events, f"{ids[0].type}:{ids[0].value}", value)
+    def of(self, said: str, opened: Opened, arrival: Arrival) -> Callable[[Message], Record | None]:
+        """For the messages of one request: the record of a plain message; None if it is not plain, or wrong.
 
-    def _known(self, message: Message, kind: Kind, name: str, arrival: Arrival) -> _Known | None:
+        One function, called for each event of a batch: what it would look up again and again is bound here.
+        """
+        police = self._finish.police()
+        concerns = police.concerns if police is not None else _concerns_nothing
+        topic, max_bytes, received_at = self._finish.events, self._finish.max_bytes, arrival.received_at
+
+        def record(message: Message) -> Record | None:
+            kind = _kind(said or message.type)
+            if kind is None:
+                return None
+            name = message.event if kind == "track" else "" if kind == "identify" else message.name or ""
+            message_id = message.message_id
+            if type(name) is not str or len(name) > MAX_NAME or (not name and kind == "track") or concerns(kind, name):
+                return None
+            if type(message_id) is not str or not 0 < len(message_id) <= MAX_MESSAGE_ID:
+                return None
+            ids = _ids(message, kind)
+            properties = bytes(message.properties)
+            if not ids or _is_looked_at(properties):
+                return None
+            if message.traits is not EMPTY_OBJECT and not _is_flat(bytes(message.traits)):
+                return None
+            known = self._known(message, kind, name, opened, arrival)
+            if known is None:
+                return None
+            written, bot, traffic, channel, store, source = known
+            time, note = _time(message, arrival)
+            event = Event(
+                message_id=message_id,
+                kind=kind,
+                event=name,
+                time=time,
+                received_at=received_at,
+                ids=ids,
+                channel=channel or DEFAULT_CHANNEL.get(kind, ""),
+                store=store,
+                properties=message.properties,
+                traits=message.traits,
+                context=_with_note(written, note) if note else written,
+                source=source,
+                bot=bot,
+                traffic=traffic,
+            )
+            value = encode(event)
+            if len(value) > max_bytes:
+                return None
+            strongest = ids[0]
+            return Record(topic, f"{strongest.type}:{strongest.value}", value)
+
+        return record
+
+    def _known(self, message: Message, kind: Kind, name: str, opened: Opened, arrival: Arrival) -> _Known | None:
         context = bytes(message.context)
-        if reads_properties(kind, name) and b'"page"' not in context:
+        if (kind in DEFAULT_CHANNEL or name in OPENINGS) and b'"page"' not in context:
             return None
-        key = (context, kind, arrival.source, arrival.ip, arrival.agent)
+        key = (context, kind, opened.context_text, arrival.source, arrival.ip, arrival.agent)
         try:
             return self._contexts[key]
         except KeyError:
-            known = self._look(message, kind, name, arrival)
+            known = self._look(message, kind, name, opened, arrival)
         if len(context) <= MAX_REMEMBERED:
             if len(self._contexts) >= REMEMBERED:
                 self._contexts.clear()  # cheaper than keeping an order
             self._contexts[key] = known
         return known
 
-    def _look(self, message: Message, kind: Kind, name: str, arrival: Arrival) -> _Known | None:
+    def _look(self, message: Message, kind: Kind, name: str, opened: Opened, arrival: Arrival) -> _Known | None:
         """What a context says; None if it is wrong, or names the person."""
         try:
-            draft = self._general.read(Message(type=kind, event=name, name=name, context=message.context), _ALONE)
+            draft = self._general.read(Message(type=kind, event=name, name=name, context=message.context), opened)
         except InvalidEvent:
             return None
         if any(value not in (None, "") for _, value, _ in draft.ids):
@@ -135,12 +144,20 @@ class Quick:
         return _Known(msgspec.Raw(written), bot, traffic, channel, store, source)
 
 
+def _concerns_nothing(kind: Kind, event: str) -> bool:
+    return False
+
+
+def _kind(said: Any) -> Kind | None:
+    return KINDS.get(said) if type(said) is str else None
+
+
 def _ids(message: Message, kind: Kind) -> list[Identifier] | None:
     """The identifiers, the strongest first; None if there are none, or something is unusual about them."""
     ids: list[Identifier] = []
     user_id, anonymous_id = message.user_id, message.anonymous_id
     if user_id is not None:
-        if not _is_plain(user_id):
+        if type(user_id) is not str or not 0 < len(user_id) <= MAX_IDENTIFIER or "\x00" in user_id:
             return None
         ids.append(Identifier("user_id", user_id))
     if kind == "identify":
@@ -149,7 +166,7 @@ def _ids(message: Message, kind: Kind) -> list[Identifier] | None:
             return None
         ids += identity
     if anonymous_id is not None:
-        if not _is_plain(anonymous_id):
+        if type(anonymous_id) is not str or not 0 < len(anonymous_id) <= MAX_IDENTIFIER or "\x00" in anonymous_id:
             return None
         ids.append(Identifier("anonymous_id", anonymous_id))
     return ids
@@ -157,6 +174,13 @@ def _ids(message: Message, kind: Kind) -> list[Identifier] | None:
 
 def _is_plain(value: Any) -> bool:
     return type(value) is str and 0 < len(value) <= MAX_IDENTIFIER and "\x00" not in value
+
+
+def _time(message: Message, arrival: Arrival) -> tuple[int, Object]:
+    stamp, original = message.timestamp, message.original_timestamp
+    if original is not None:
+        return time_of(original if stamp is None else stamp, stamp is not None, message.sent_at, arrival)
+    return time_of(arrival.timestamp if stamp is None else stamp, False, message.sent_at, arrival)
 
 
 def _identity(traits: msgspec.Raw) -> list[Identifier] | None:
@@ -171,22 +195,26 @@ def _identity(traits: msgspec.Raw) -> list[Identifier] | None:
     return [Identifier(type_, value) for type_, value in given]
 
 
-def _time(message: Message, arrival: Arrival) -> int | None:
-    """The event time; None if there is something to note about it."""
-    stamp, received_at = message.timestamp, arrival.received_at
-    if stamp is None or message.original_timestamp is not None:
-        return None
-    skew = arrival.skew if message.sent_at is None else skew_of(message.sent_at, received_at)
-    if skew:
-        return None
-    time, replaced = event_time(stamp, False, 0, received_at)
-    return None if replaced or (skew is None and received_at - time > UNVERIFIED) else time
+def _with_note(context: msgspec.Raw, note: Object) -> msgspec.Raw:
+    """A context as `encode` wrote it, with more fields at its end."""
+    written = bytes(context)
+    return msgspec.Raw(written[:-1] + (b"," if len(written) > len(EMPTY_OBJECT) else b"") + encode(note)[1:])
 
 
-def _passes(raw: msgspec.Raw, looked_at: tuple[bytes, ...]) -> bool:
-    """Whether a part is an object that nobody has to look into."""
-    text_ = bytes(raw)
-    return text_[:1] == b"{" and not may_be_deep(text_) and not any(sign in text_ for sign in looked_at)
+def _is_flat(text_: bytes) -> bool:
+    """Whether a text is that of an object, and not too deep."""
+    return text_[:1] == b"{" and not may_be_deep(text_)
+
+
+def _is_looked_at(text_: bytes) -> bool:
+    """Whether somebody has to look into properties: they are deep, or hold the channel, the store or an address."""
+    return (
+        b'"store_id"' in text_
+        or b'"channel"' in text_
+        or b'"$ip"' in text_
+        or text_[:1] != b"{"
+        or text_.count(b"{") + text_.count(b"[") >= MAX_DEPTH - 1
+    )
 
 
 class _Identity(msgspec.Struct, gc=False):

@@ -16,7 +16,7 @@ MILLIS_FROM = 100_000_000_000  # a number this large counts milliseconds, a smal
 def parse(stamp: Any) -> int | None:
     """Microseconds of an ISO 8601 text (UTC if it names no zone) or of epoch seconds or milliseconds; None of all else."""
     try:
-        if isinstance(stamp, str):
+        if type(stamp) is str:
             return from_datetime(datetime.fromisoformat(stamp))
         if not isinstance(stamp, int | float):
             return None

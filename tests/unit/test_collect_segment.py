@@ -227,7 +227,8 @@ def test_the_short_cut_remembers_what_a_context_says_until_it_has_to_forget() ->
     opened = Segment("").open(Incoming("POST", "/v1/batch", {}, {}, "", json.dumps({"batch": [plain] * 3}).encode()))
 
     def events(ip: str) -> list[Event]:
-        records = [quick.record(message, "", opened, ARRIVAL._replace(ip=ip)) for message in opened.messages]
+        record = quick.of("", opened, ARRIVAL._replace(ip=ip))
+        records = [record(message) for message in opened.messages]
         return [decode_event(record.value) for record in records if record is not None]
 
     found = events("1.2.3.4")
@@ -246,7 +247,7 @@ def test_the_short_cut_remembers_what_a_context_says_until_it_has_to_forget() ->
 @pytest.mark.parametrize(
     "message",
     [
-        track(messageId="", timestamp=NOW // SECOND), track(messageId="m"), track(messageId="m", timestamp="1970-01-01"),
+        track(messageId="", timestamp=NOW // SECOND), track(messageId=5, timestamp=NOW // SECOND),
         track(messageId="m", timestamp=NOW // SECOND, userId=5), track(messageId="m", timestamp=NOW // SECOND, event=""),
         track(messageId="m", timestamp=NOW // SECOND, properties=[1]),
         track(messageId="m", timestamp=NOW // SECOND, properties={"store_id": 1}),
@@ -258,4 +259,4 @@ def test_the_short_cut_remembers_what_a_context_says_until_it_has_to_forget() ->
 )  # fmt: skip
 def test_the_short_cut_leaves_what_is_not_plain(message: object) -> None:
     opened = Segment("").open(Incoming("POST", "/v1/batch", {}, {}, "", json.dumps({"batch": [message]}).encode()))
-    assert Quick(FINISH).record(opened.messages[0], "", opened, ARRIVAL) is None
+    assert Quick(FINISH).of("", opened, ARRIVAL)(opened.messages[0]) is None

@@ -98,7 +98,16 @@ class Segment:
         key = _text_or(outer.get("writeKey"), key)
         if self.said:
             return Opened(key, messages, sent_at=_stamp(sent_at))
-        return Opened(key, messages, _stamp(sent_at), _stamp(timestamp), _outer_context(outer), texts=texts)
+        context = _outer_context(outer)
+        return Opened(
+            key,
+            messages,
+            _stamp(sent_at),
+            _stamp(timestamp),
+            context,
+            context_text=_encode(context) if context else b"",
+            texts=texts,
+        )
 
     def read(self, message: Any, opened: Opened) -> Draft:
         """One message: a `Message`, or an object in its form."""
