@@ -18,7 +18,6 @@ from serving.collect.draft import Object, Opened
 from serving.collect.enrich import OPENINGS
 from serving.collect.finish import (
     DEFAULT_CHANNEL,
-    MAX_DEPTH,
     MAX_IDENTIFIER,
     MAX_MESSAGE_ID,
     MAX_NAME,
@@ -78,8 +77,7 @@ class Quick:
             if type(message_id) is not str or not 0 < len(message_id) <= MAX_MESSAGE_ID:
                 return None
             ids = _ids(message, kind)
-            properties = bytes(message.properties)
-            if not ids or _is_looked_at(properties):
+            if not ids or _is_looked_at(message.properties):
                 return None
             if message.traits is not EMPTY_OBJECT and not _is_flat(bytes(message.traits)):
                 return None
@@ -206,15 +204,21 @@ def _is_flat(text_: bytes) -> bool:
     return text_[:1] == b"{" and not may_be_deep(text_)
 
 
-def _is_looked_at(text_: bytes) -> bool:
-    """Whether somebody has to look into properties: they are deep, or hold the channel, the store or an address."""
-    return (
-        b'"store_id"' in text_
-        or b'"channel"' in text_
-        or b'"$ip"' in text_
-        or text_[:1] != b"{"
-        or text_.count(b"{") + text_.count(b"[") >= MAX_DEPTH - 1
-    )
+def _is_looked_at(properties: msgspec.Raw) -> bool:
+    """Whether somebody has to look into properties: they hold the channel, the store or an address, or are deep."""
+    try:
+        found = _decode_properties(properties)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return True
+    return found != _NOTHING_FOUND or may_be_deep(bytes(properties))
+
+
+class _Properties(msgspec.Struct, gc=False):
+    """What the general way reads of properties."""
+
+    channel: Any = None
+    store_id: Any = None
+    ip: Any = msgspec.field(name="$ip", default=None)
 
 
 class _Identity(msgspec.Struct, gc=False):
@@ -223,3 +227,5 @@ class _Identity(msgspec.Struct, gc=False):
 
 
 _decode_identity = msgspec.json.Decoder(_Identity).decode
+_decode_properties = msgspec.json.Decoder(_Properties).decode
+_NOTHING_FOUND = _Properties()

@@ -22,6 +22,7 @@ SHORT = {"track": "t", "identify": "i", "page": "p", "screen": "s", "alias": "a"
 BATCH = ("batch", "b", "import", "m")
 MAX_REPORTED = 100
 SURROGATE = b"\\ud"
+BACKSLASH = ord("\\")  # a single byte is found much faster than two
 SUCCESS = Answer(b'{"success":true}')
 
 
@@ -98,16 +99,8 @@ class Segment:
         key = _text_or(outer.get("writeKey"), key)
         if self.said:
             return Opened(key, messages, sent_at=_stamp(sent_at))
-        context = _outer_context(outer)
-        return Opened(
-            key,
-            messages,
-            _stamp(sent_at),
-            _stamp(timestamp),
-            context,
-            context_text=_encode(context) if context else b"",
-            texts=texts,
-        )
+        context, context_text = _outer_context(outer)
+        return Opened(key, messages, _stamp(sent_at), _stamp(timestamp), context, context_text=context_text, texts=texts)
 
     def read(self, message: Any, opened: Opened) -> Draft:
         """One message: a `Message`, or an object in its form."""
@@ -168,7 +161,7 @@ def _check_readable(body: bytes) -> None:
     """What is passed on unread must be readable by those behind us. Raises UnicodeError if it may not be."""
     if not body.isascii():
         body.decode()
-    if b"\\u" in body and SURROGATE in body.lower():
+    if BACKSLASH in body and b"\\u" in body and SURROGATE in body.lower():
         raise UnicodeError("a surrogate, perhaps without its other half")
 
 
@@ -204,11 +197,19 @@ def _text_or(value: Any, other: str) -> str:
     return value if isinstance(value, str) and value else other
 
 
-def _outer_context(outer: Object) -> Object:
+def _outer_context(outer: Object) -> tuple[Object, bytes]:
+    """The context of a whole batch, also as text."""
     context = outer.get("context")
-    if context is None or isinstance(context, dict):
-        return context or {}
-    raise RefusedError(400, "invalid_request", "context must be an object.", "See Segment's HTTP API for the expected fields.")
+    if not context:
+        return {}, b""
+    if not isinstance(context, dict):
+        raise RefusedError(
+            400, "invalid_request", "context must be an object.", "See Segment's HTTP API for the expected fields."
+        )
+    try:
+        return context, _encode(context)
+    except (UnicodeError, OverflowError) as error:  # only Python's own decoder took it
+        raise RefusedError(400, "invalid_json", f"The batch's context is not valid JSON: {error}.") from error
 
 
 def _stamp(value: Any) -> Any:
