@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loadtest.receive import Receiver
 
 replay_app = typer.Typer(help="Replay a real data set through the collector.", no_args_is_help=True)
+drill_app = typer.Typer(help="Practise what may go wrong, and count afterwards.", no_args_is_help=True)
 bench_app = typer.Typer(help="Measure throughput and latency.", no_args_is_help=True)
 
 JSON = typer.Option(False, "--json", help="Print one JSON object, for machines.")
@@ -27,6 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command()(simulate)
     app.command()(demo)
     app.add_typer(bench_app, name="bench")
+    app.add_typer(drill_app, name="drill")
 
 
 @replay_app.callback()
@@ -147,6 +149,29 @@ def bench_latency(
     _finish(result, _latency_text(result), as_json=as_json)
 
 
+@bench_app.command("collect")
+def bench_collect(
+    seconds: float = typer.Option(10.0, min=1, help="How long each load is measured."),
+    warm_up: float = typer.Option(4.0, min=0, help="Seconds of each load before that."),
+    batch_connections: int = typer.Option(16, min=1, max=1000, help="Connections that send batches of 50."),
+    single_connections: int = typer.Option(64, min=1, max=1000, help="Connections that send single messages."),
+    pid: int = typer.Option(0, min=0, help="Process id of the API at CDP_API_URL; 0: start one, with a broker of its own."),
+    seed: int = SEED,
+    as_json: bool = JSON,
+) -> None:
+    """Events and requests for each second of the collector's own CPU time, acknowledged by the broker with acks=all.
+
+    Starts a broker and a collector of its own on free ports, and touches no running platform, unless `--pid` names one.
+    """
+    from loadtest.bench_collect import Plan, given_collector, own_collector
+    from loadtest.bench_collect import bench_collect as run
+
+    plan = Plan(warm_up, seconds, batch_connections, single_connections, seed, _run_name())
+    with given_collector(settings(), pid) if pid else own_collector() as target:
+        result = run(target, plan, lambda line: typer.echo(line, err=True))
+    _finish(result, _collect_text(result), as_json=as_json)
+
+
 @bench_app.command("all")
 def bench_all(events: int = EVENTS, rate: int = RATE, seconds: float = SECONDS, seed: int = SEED, as_json: bool = JSON) -> None:
     """Both benches, one after the other, on one platform."""
@@ -155,6 +180,68 @@ def bench_all(events: int = EVENTS, rate: int = RATE, seconds: float = SECONDS, 
         latency = _latency(target, receiver, rate, seconds, 20.0, seed)
     text = f"{_pipeline_text(pipeline)}\n\n{_latency_text(latency)}"
     _finish({"pipeline": pipeline, "latency": latency}, text, as_json=as_json)
+
+
+@drill_app.callback()
+def _drill() -> None:
+    """Practise what may go wrong, and count afterwards."""
+
+
+@drill_app.command("bad-input")
+def drill_bad_input(
+    requests: int = typer.Option(100_000, min=1, help="How many requests."), seed: int = SEED, as_json: bool = JSON
+) -> None:
+    """Send malformed requests of hundreds of kinds: no server error, no restart, everything accounted for.
+
+    On the running platform, which nothing else may send to meanwhile, or on one of its own.
+    """
+    from loadtest.bad_requests import Keys
+    from loadtest.drill_bad_input import drill_bad_input as run
+    from loadtest.stack import access_to
+    from serving.definitions import mint_write_key, revoke
+
+    with _platform() as (target, _):
+        access = access_to(target, "drill")
+        disabled = mint_write_key(target, "drill-disabled")
+        revoke(target, "drill-disabled", write_key=True)
+        result = run(target, access, Keys(access.write_key, disabled), requests, seed)
+    text = (
+        f"{result['requests']:,} requests of {result['kinds']} kinds in {result['seconds']} s: "
+        f"{result['server_errors']} server errors, restarted: {', '.join(result['restarted']) or 'nothing'}.\n"
+        f"{result['sent']:,} sent = {result['applied']:,} applied + {result['duplicates']:,} duplicates + "
+        f"{result['dead_lettered']:,} dead letters + {result['rejected']:,} rejected; difference {result['difference']}."
+    )
+    _finish(result, text, as_json=as_json, failure="" if result["passed"] else "The drill was not passed.")
+
+
+@drill_app.command("outage")
+def drill_outage(
+    seconds: float = typer.Option(120.0, min=10, help="How long events come."),
+    rate: int = typer.Option(2000, min=20, help="Events per second."),
+    down: float = typer.Option(60.0, min=0, help="Seconds for which the broker is dead; 0: it is not killed."),
+    kills: int = typer.Option(10, min=0, help="How often the collector is killed."),
+    spool_mb: int = typer.Option(24, min=1, help="Megabytes that the collector's spool may hold: so few that it fills up."),
+    as_json: bool = JSON,
+) -> None:
+    """Kill broker and collector (-9) under load, and let the spool fill up: acknowledged and lost 0, applied twice 0.
+
+    Always on a platform of its own, in a temporary folder on free ports.
+    """
+    from loadtest.drill_outage import Outage
+    from loadtest.drill_outage import drill_outage as run
+    from loadtest.stack import access_to, free_port_base, own_platform
+
+    config = settings().model_copy(update={"port_base": free_port_base()})
+    plan = Outage(rate, seconds, min(down, 0.8 * seconds), kills, _run_name(), fills=down > 0)
+    with own_platform(config, "drill", CDP_SPOOL_MAX_BYTES=str(spool_mb * 2**20)) as target:
+        result = run(target, access_to(target, "drill"), plan, lambda line: typer.echo(line, err=True))
+    text = (
+        f"{result['acknowledged']:,} of {result['events']:,} events acknowledged, with the broker down for "
+        f"{result['broker_down_seconds']} s and the collector killed {result['collector_kills']} times; "
+        f"answers: {', '.join(f'{status} {number:,}' for status, number in result['answers'].items())}.\n"
+        f"Acknowledged and lost: {result['lost']}. Applied twice: {result['doubled']}. Ledger: {result['ledger_difference']}."
+    )
+    _finish(result, text, as_json=as_json, failure="" if result["passed"] else "The drill was not passed.")
 
 
 @contextmanager
@@ -194,6 +281,21 @@ def _latency_text(result: dict[str, Any]) -> str:
         for name, figures in (("profile readable", result["profile_ms"]), ("webhook arrived", result["webhook_ms"]))
     )
     return _lines(head, result["cpu_us_per_event"])
+
+
+def _collect_text(result: dict[str, Any]) -> str:
+    lines = [
+        f"batches of {result['batch']['events_per_request']}: {result['batch_events_per_second_per_core']:,} events/s per core",
+        f"single requests: {result['single_requests_per_second_per_core']:,} requests/s per core",
+        f"an empty endpoint of the same server: {result['empty_requests_per_second_per_core']:,} requests/s per core",
+    ]
+    for name in ("batch", "single", "empty"):
+        load = result[name]
+        lines.append(
+            f"  {name:<7} {load['events_per_second']:>9,} events/s by the clock, {load['cpu_us_per_event']:8.2f} us of CPU"
+            f" for each, p50 {load['latency_ms']['p50']} ms, p99 {load['latency_ms']['p99']} ms"
+        )
+    return "\n".join([*lines, f"Kafka holds all {result['kafka']['records']:,} acknowledged events (acks=all)."])
 
 
 def _run_name() -> str:

@@ -1,19 +1,23 @@
 """The platform that a demo or a bench runs on: find it, or start one and stop it again."""
 
 import os
+import random
+import socket
 import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from cdp.errors import CdpError
 from cdp.settings import WEBHOOK_DEMO, Settings
+from infra.parts import PARTS
 
 UP_SECONDS = 300  # a cold start on two busy cores takes minutes
 DOWN_SECONDS = 180
@@ -46,6 +50,7 @@ class Ledger(msgspec.Struct):
     dead_lettered: int = 0
     rejected: int = 0
     difference: int = 0
+    dead_letters_in_flight: int = 0
 
     def since(self, before: "Ledger") -> "Ledger":
         """What was added since an earlier reading."""
@@ -97,9 +102,13 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def up(settings: Settings) -> None:
-    """Start the platform in this folder and wait until it is ready. Raises CdpError if it does not get there."""
-    _cdp(settings, ["up", "--detach", "--timeout", str(UP_SECONDS - 20)], UP_SECONDS, "start")
+def up(settings: Settings, only: str = "", **variables: str) -> None:
+    """Start the platform in this folder, or `only` some parts of it (names with commas between), and wait until it is ready.
+
+    `variables` are added to its environment. Raises CdpError if it does not get there.
+    """
+    parts = ["--only", only] if only else []
+    _cdp(settings, ["up", "--detach", "--timeout", str(UP_SECONDS - 20), *parts], UP_SECONDS, "start", variables)
 
 
 def down(settings: Settings) -> None:
@@ -107,15 +116,34 @@ def down(settings: Settings) -> None:
     _cdp(settings, ["down"], DOWN_SECONDS, "stop")
 
 
-def _cdp(settings: Settings, arguments: list[str], seconds: float, verb: str) -> None:
+def _cdp(
+    settings: Settings, arguments: list[str], seconds: float, verb: str, variables: Mapping[str, str] = MappingProxyType({})
+) -> None:
     command = [sys.executable, "-m", "cdp.main", *arguments]
     try:
         # What it says goes to stderr: the last line of our own stdout may be read by a program.
-        done = subprocess.run(command, env=environment(settings), stdout=sys.stderr, timeout=seconds, check=False)
+        env = {**environment(settings), **variables}
+        done = subprocess.run(command, env=env, stdout=sys.stderr, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as error:
         raise CdpError(f"The platform did not {verb} within {seconds:.0f} s.", f"See the logs in {settings.logs_dir}.") from error
     if done.returncode:
         raise CdpError(f"The platform did not {verb}.", f"The reason stands above; logs are in {settings.logs_dir}.")
+
+
+def free_port_base() -> int:
+    """The first of a hundred ports of which every one that the platform uses is free, below those that the kernel gives out."""
+    offsets = sorted({offset for part in PARTS for offset in part.ports} | {WEBHOOK_DEMO})
+    bases = random.sample(range(10_000, 32_600, 100), 200)
+    return next(base for base in bases if all(_is_free(base + offset) for offset in offsets))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 @contextmanager
@@ -129,10 +157,17 @@ def running_or_own(settings: Settings, name: str) -> Iterator[Settings]:
     if supervise.is_running(settings.data_dir) or settings.kafka:
         yield settings
         return
+    with own_platform(settings, name) as own:
+        yield own
+
+
+@contextmanager
+def own_platform(settings: Settings, name: str, **variables: str) -> Iterator[Settings]:
+    """A platform in a temporary folder, with `variables` in its environment, stopped at the end. Yields its settings."""
     with tempfile.TemporaryDirectory(prefix=f"cdp-{name}-", ignore_cleanup_errors=True) as folder:
         own = settings.model_copy(update={"data_dir": Path(folder) / "data", "webhook_url": webhook_url(settings)})
         try:
-            up(own)
+            up(own, **variables)
             yield own
         finally:
             down(own)

@@ -21,6 +21,7 @@ from cdp.settings import Settings
 from cdp.topics import Names
 from serving.app import collector, create_app
 from serving.collect.finish import Finish
+from serving.collect.publish import Record
 from serving.collect.router import endpoints
 from serving.definitions import migrate as migrate_definitions
 from serving.definitions import mint_token
@@ -44,7 +45,7 @@ class Desk:
         for table in TABLES:
             self.client.command(f"TRUNCATE TABLE cdp.{table}")
         self.writer = FactWriter(self.client, "cdp", self.names)
-        self.published: list[tuple[str, str, bytes]] = []
+        self.published: list[Record] = []
         self.letters = 0
         self.unwritten: list[tuple[bytes, str, int, int]] = []
         self.applied: set[str] = set()
@@ -74,7 +75,8 @@ class Desk:
     def arrive(self) -> None:
         """What was published goes through PROFILE and FACTS."""
         facts = []
-        for offset, (topic, _, value) in enumerate(self.published):
+        for offset, record in enumerate(self.published):
+            topic, value = record.topic, record.value
             if topic == self.names.items:
                 facts.append((value, topic, 0, offset))
                 continue
@@ -196,7 +198,8 @@ def test_one_is_repaired_by_hand_and_counts_once_however_often(desk: Desk) -> No
     assert desk.call("POST", path, json={"payload": fixed}).json()["outcome"] == "replayed"  # nobody knows yet: the same again
     assert desk.call("POST", path, json={"payload": order(13)}).json()["outcome"] == "skipped"  # but not another
     assert len(desk.published) == 2
-    topic, key, value = desk.published[0]
+    first = desk.published[0]
+    topic, key, value = first.topic, first.key, first.value
     event = decode_event(value)
     assert (topic, key, event.message_id) == (desk.names.events, "user_id:u1", "m1")
     assert (event.received_at, event.source.name, event.source.replay_of) == (LATER, "shop", "0:0")
@@ -259,7 +262,8 @@ def test_letters_of_inner_stages_are_repaired_as_events(desk: Desk) -> None:
     assert desk.call("POST", path, json={"dry_run": True}).json()["error"]["reason"] == "missing_order_id"
     done = desk.call("POST", path, json={"rule": [{"op": "set", "path": "properties.order_id", "value": "o7"}]}).json()
     assert done["outcome"] == "replayed"
-    topic, key, value = desk.published[0]
+    first = desk.published[0]
+    topic, key, value = first.topic, first.key, first.value
     sent = decode_event(value)
     assert (topic, key, sent.message_id, sent.time, sent.received_at) == (desk.names.events, "user_id:u1", "m1", NOW - DAY, LATER)
     assert (sent.source.name, sent.source.replay_of) == ("till", "0:0")

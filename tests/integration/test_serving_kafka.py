@@ -120,13 +120,15 @@ def test_a_real_sdk_sends_and_every_event_is_in_kafka(world: World) -> None:
         client.flush()
         client.shutdown()
         assert failures == []
-        events = world.read(world.names.events, 123)
-        assert Counter(value["kind"] for *_, value in events) == {"track": 120, "identify": 1, "alias": 1, "page": 1}
+        events = world.read(world.names.events, 124)
+        assert Counter(value["kind"] for *_, value in events) == {"track": 120, "identify": 1, "alias": 1, "page": 1, "group": 1}
         assert {value["source"]["library"] for *_, value in events} == {"analytics-python"}
         partitions: dict[str, set[int]] = {}
         for partition, _, key, _ in events:
             partitions.setdefault(key, set()).add(partition)
         assert all(len(found) == 1 for found in partitions.values())
+        bad = httpx.post(f"{url}/v1/batch", auth=(client.write_key, ""), json={"batch": [{"type": "merge", "userId": "u"}]})
+        assert (bad.status_code, bad.json()["rejected"]) == (200, 1)
         letters = world.read(world.names.dead_letters, 1)
         assert [value["reason"] for *_, value in letters] == ["unsupported_type"]
 

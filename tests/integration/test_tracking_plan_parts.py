@@ -24,6 +24,7 @@ from sinks.migrate import migrate
 def client(clickhouse_settings: Settings) -> Any:
     migrate(clickhouse_settings)
     client = connect(clickhouse_settings)
+    client.command("TRUNCATE TABLE events")  # other tests use the same engine
     now = datetime.now(UTC)
     columns = ["event_time", "received_at", "kind", "event", "properties", "source_offset"]
     rows = [(now, now, "track", "Product Viewed", json.dumps({"sku": f"s{n}", "price": n - 0.5}), n) for n in range(20)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisAway
@@ -143,6 +143,7 @@ _values = st.recursive(
 _properties = st.dictionaries(st.sampled_from(["sku", "price", "products", "other"]), _values, max_size=4)
 
 
+@effort(suppress_health_check=[HealthCheck.too_slow])
 @given(_properties)
 def test_omitting_leaves_only_what_was_given_and_what_fits(given: dict[str, Any]) -> None:
     verdict = plan().check("track", "Viewed", given)
