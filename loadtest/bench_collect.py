@@ -219,7 +219,7 @@ def own_collector() -> Iterator[Target]:
 @contextmanager
 def given_collector(settings: Settings, pid: int) -> Iterator[Target]:
     """The collector at CDP_API_URL, whose process is `pid`, on this machine."""
-    from loadtest.stack import write_key_for
+    from serving.definitions.sender import write_key_for
 
     url, key = write_key_for(settings, "bench")
     parts = urlsplit(url)

@@ -48,7 +48,7 @@ def replay_online_retail(
     """Send a year of a British gift shop: customers, orders, returns. Sending it again changes nothing."""
     from loadtest.replay import Way, replay_online_retail
     from loadtest.send import Limits
-    from loadtest.stack import write_key_for
+    from serving.definitions.sender import write_key_for
 
     config = settings()
     url, key = write_key_for(config, "replay", write_key)
@@ -78,7 +78,7 @@ def simulate(
     from loadtest.plan import EVENTS_PER_VISIT, plan
     from loadtest.send import Limits, Sender
     from loadtest.simulate import BATCH, play
-    from loadtest.stack import write_key_for
+    from serving.definitions.sender import write_key_for
 
     config = settings()
     url, key = write_key_for(config, "simulate", write_key)

@@ -73,19 +73,6 @@ def access_to(settings: Settings, name: str) -> Access:
     )
 
 
-def write_key_for(settings: Settings, name: str, given: str = "") -> tuple[str, str]:
-    """The API's address and a write key, for a command that only sends."""
-    from serving.definitions import mint_write_key
-
-    url = os.environ.get("CDP_API_URL", settings.api_url).rstrip("/")
-    key = given or os.environ.get("CDP_WRITE_KEY", "")
-    if not key and not settings.data_dir.exists():
-        raise CdpError(
-            f"There is no platform in {settings.data_dir}.", "Start it with `cdp up`, or give --write-key and CDP_API_URL."
-        )
-    return url, key or mint_write_key(settings, name)
-
-
 def webhook_url(settings: Settings) -> str:
     """Where the demo's and the benches' own receiver listens."""
     return f"http://127.0.0.1:{settings.port(WEBHOOK_DEMO)}/webhook"
