@@ -10,6 +10,7 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -140,15 +141,18 @@ class Clients:
 
 def hold_down(settings: Settings, name: str) -> None:
     """End a supervised program with kill -9; it then stays down."""
-    program = supervise.programs(settings.data_dir).get(name)
-    if program is None or not program.pid:
+    if not kill(settings, name):
         raise CdpError(f"{name} does not run under the supervisor of {settings.data_dir}.", "`cdp status` shows the parts.")
-    os.kill(program.pid, signal.SIGKILL)
-    until = time.monotonic() + 30
-    while supervise.programs(settings.data_dir)[name].state != "STOPPED":  # the supervisor is about to start it again
-        supervise.stop_program(settings.data_dir, name)
-        if time.monotonic() > until:
-            raise CdpError(f"{name} does not stay down.", "See the supervisor's log.")
+    until = time.monotonic() + 60
+    with ThreadPoolExecutor(1) as stopper:
+        while supervise.programs(settings.data_dir)[name].state != "STOPPED":
+            if time.monotonic() > until:
+                raise CdpError(f"{name} does not stay down.", "See the supervisor's log.")
+            stopping = stopper.submit(supervise.stop_program, settings.data_dir, name)
+            while not stopping.done():  # what the supervisor has started again meanwhile gets no time to end in good order
+                kill(settings, name)
+                time.sleep(0.1)
+            stopping.result()
 
 
 def kill(settings: Settings, name: str) -> bool:

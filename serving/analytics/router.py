@@ -12,13 +12,13 @@ from serving.errors import documented
 router = APIRouter(prefix="/v1/analytics", tags=["analytics"])
 
 
-@router.post("/funnel", summary="How many people got how far", responses=documented())
+@router.post("/funnel", summary="How many people got how far", responses=documented(400))
 async def funnel(parts: PartsDep, _: Analyst, request: FunnelRequest) -> FunnelResult:
     """People who did the steps in order, each within `window` of the first. Merged people count once. Least role: analyst."""
     return await answer_funnel(parts, request)
 
 
-@router.post("/retention", summary="How many people came back", responses=documented())
+@router.post("/retention", summary="How many people came back", responses=documented(400))
 async def retention(parts: PartsDep, _: Analyst, request: RetentionRequest) -> RetentionResult:
     """Cohorts by calendar days, weeks from Monday, or months of the workspace's time zone. Least role: analyst."""
     return await answer_retention(parts, request)
