@@ -36,6 +36,7 @@ class Sent:
     requests: int = 0
     expected: int = 0
     repeated: int = 0
+    unavailable: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     kinds: set[str] = field(default_factory=set)
     amiss: list[dict[str, Any]] = field(default_factory=list)
@@ -82,6 +83,7 @@ async def _send(connection: RawConnection, bad: Bad, sent: Sent) -> Reply | None
         if reply.status not in TRY_AGAIN or attempt == MOST_TRIES - 1:
             break
         sent.repeated += 1
+        sent.unavailable += reply.status == 503
         await asyncio.sleep(min(reply.retry_after or 0.2, LONGEST_PAUSE))
     return reply
 
@@ -122,13 +124,22 @@ def judge(sent: Sent, ledger: Ledger, restarted: list[str]) -> dict[str, Any]:
     server_errors = sum(number for status, number in sent.statuses.items() if status >= 500)
     difference = sent.expected - counted
     return {
-        "passed": not (sent.amiss or server_errors or restarted or difference or ledger.difference),
+        "passed": not (
+            sent.amiss
+            or server_errors
+            or sent.unavailable
+            or restarted
+            or difference
+            or ledger.difference
+            or ledger.dead_letters_in_flight
+        ),
         "requests": sent.requests,
         "kinds": len(sent.kinds),
         "statuses": {str(status): number for status, number in sorted(sent.statuses.items())},
         "server_errors": server_errors,
         "restarted": restarted,
         "repeated": sent.repeated,
+        "unavailable": sent.unavailable,
         "sent": sent.expected,
         "applied": ledger.applied,
         "duplicates": ledger.duplicates,

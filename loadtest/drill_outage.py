@@ -215,9 +215,11 @@ def drill_outage(settings: Settings, access: Access, plan: Outage, report: Calla
     report(f"{sent - started:5.1f} s: everything is acknowledged; waiting until it is in ClickHouse")
     applied, doubled = wait_for_all(settings, plan.run, clients.tally.acknowledged)
     ledger = _settled(access)
-    return judge(plan, clients.tally, applied, doubled) | done | {
+    result = judge(plan, clients.tally, applied, doubled) | done | {
         "seconds": round(sent - started, 1), "drained_seconds": round(time.monotonic() - sent, 1), "ledger_difference": ledger,
     }  # fmt: skip
+    whole = result["acknowledged"] == result["events"] and result["collector_kills"] == plan.kills and not ledger
+    return result | {"passed": result["passed"] and whole}
 
 
 def judge(plan: Outage, tally: Tally, applied: set[int], doubled: int) -> dict[str, Any]:

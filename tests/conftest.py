@@ -2,8 +2,6 @@
 
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,15 +12,11 @@ from typing import Any
 
 import pytest
 
-from cdp import settings as ports
 from cdp.settings import Settings
+from loadtest.stack import free_port_base
 
 START_SECONDS = 400  # for the whole stack, on a machine that has other things to do as well
 REPO = Path(__file__).resolve().parent.parent
-OFFSETS = (
-    ports.API, ports.KAFKA, ports.KAFKA_CONTROLLER, ports.REDIS, ports.CLICKHOUSE, ports.FLINK_REST, ports.FLINK_RPC,
-    ports.FLINK_BLOB, ports.FLINK_TASK_RPC, ports.FLINK_TASK_DATA, ports.METRICS_DISPATCHER, ports.WEBHOOK_DEMO,
-)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,22 +33,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         own = first.get_closest_marker("timeout")
         seconds = float(own.args[0]) if own is not None and own.args else 120.0
         first.add_marker(pytest.mark.timeout(seconds + START_SECONDS), append=False)
-
-
-def free_port_base() -> int:
-    """The first of a hundred ports that are all free, below those that the kernel gives out by itself."""
-    bases = list(range(10_000, 32_600, 100))
-    random.shuffle(bases)
-    return next(base for base in bases if all(_is_free(base + offset) for offset in OFFSETS))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,9 @@ class FunnelRequest(_Asked):
     from_: When = Field(None, alias="from", description="Chains begin at or after it; default: 30 days ago.")
     to: When = Field(None, description="Chains begin before it; default: now.")
     strict: bool = Field(
-        False, description="Each step strictly after the one before; otherwise events of the same moment count as ordered."
+        False,
+        strict=True,
+        description="Each step strictly after the one before; otherwise events of the same moment count as ordered.",
     )
 
 
@@ -86,7 +88,7 @@ class RetentionRequest(_Asked):
     from_: When = Field(None, alias="from", description="First start; default: as many periods ago as are followed.")
     to: When = Field(None, description="Starts before it; default: now.")
     first_time: bool = Field(
-        True, description="Count a person once, at the first start event ever; else in every period with one."
+        True, strict=True, description="Count a person once, at the first start event ever; else in every period with one."
     )
 
 
