@@ -4,29 +4,24 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
-from cdp.errors import CdpError
 from cdp.events import ORDER_EVENTS
-from rules.model import IdentifierType, Occasion, RuleBook, State, TagRule, TriggerRule
-from rules.normalisers import NORMALISERS
-from rules.parse import parse
+from rules.entries import Entry, InvalidRule, read_file
+from rules.identity.load import load_identity_rules
+from rules.model import Occasion, RuleBook, State, TagRule, TriggerRule
 from rules.syntax import Attribute, Case, Expression, TagReference, walk
+
+__all__ = ["CHANNELS", "SHIPPED", "TAG_TYPES", "InvalidRule", "attributes", "load_rules", "references"]
 
 SHIPPED = Path(__file__).parent
 CHANNELS = ("webhook", "log")
 TAG_TYPES = ("text", "number", "yes_no", "time")
 
 
-class InvalidRule(CdpError):
-    """A rule file says something that the platform cannot do."""
-
-
 @lru_cache(maxsize=8)
 def load_rules(folder: Path = SHIPPED) -> RuleBook:
     """Read identity.yaml, tags.yaml and triggers.yaml of a folder. Raises InvalidRule."""
     book = RuleBook(
-        identifiers=tuple(_identifier(e) for e in _entries(folder / "identity.yaml", "identifiers")),
+        identifiers=tuple(load_identity_rules(folder / "identity.yaml").identifiers.values()),
         tags=tuple(_tag(e) for e in _entries(folder / "tags.yaml", "tags")),
         triggers=tuple(_trigger(e) for e in _entries(folder / "triggers.yaml", "triggers")),
     )
@@ -34,81 +29,14 @@ def load_rules(folder: Path = SHIPPED) -> RuleBook:
     return book
 
 
-class _Entry:
-    """One rule's mapping: takes fields out with checks, and refuses what is left over."""
-
-    def __init__(self, file: Path, index: int, values: Any) -> None:
-        if not isinstance(values, dict) or not isinstance(values.get("name"), str):
-            raise InvalidRule(f"{file.name}: rule {index + 1} has no name.", "Each rule is a mapping with a name.")
-        self.where = f"{file.name}, rule {values['name']!r}"
-        self.values = dict(values)
-
-    def fail(self, field: str, problem: str) -> CdpError:
-        return InvalidRule(f"{self.where}, field {field!r}: {problem}.", "See docs/rules.md.")
-
-    def take(self, field: str, kind: type, default: Any = ...) -> Any:
-        value = self.values.pop(field, default)
-        if value is ...:
-            raise self.fail(field, "is missing")
-        if value is not default and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-            raise self.fail(field, f"must be {kind.__name__}, not {value!r}")
-        return value
-
-    def choose(self, field: str, choices: tuple[str, ...], default: Any = ...) -> Any:
-        value = self.take(field, str, default)
-        if value not in choices:
-            raise self.fail(field, f"must be one of {', '.join(choices)}, not {value!r}")
-        return value
-
-    def texts(self, field: str, default: Any = ...) -> tuple[str, ...]:
-        value = self.values.pop(field, default)
-        if value is ...:
-            raise self.fail(field, "is missing")
-        listed = [value] if isinstance(value, str) else value
-        if not isinstance(listed, list | tuple | frozenset) or not all(isinstance(v, str) for v in listed):
-            raise self.fail(field, f"must be a text or a list of texts, not {value!r}")
-        return tuple(listed)
-
-    def expression(self, field: str, text: str) -> Expression:
-        try:
-            return parse(text)
-        except CdpError as error:
-            raise self.fail(field, str(error.message).rstrip(".")) from error
-
-    def done(self) -> None:
-        if self.values:
-            raise self.fail(next(iter(self.values)), "is not a field of this kind of rule")
+def _entries(file: Path, key: str) -> list[Entry]:
+    document = read_file(file)
+    entries = document.entries(key, "rule")
+    document.done()
+    return entries
 
 
-def _entries(file: Path, key: str) -> list[_Entry]:
-    try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InvalidRule(f"{file} is missing.", "Restore it from the distribution.") from error
-    except yaml.YAMLError as error:
-        raise InvalidRule(f"{file.name} is not YAML: {str(error).replace(chr(10), ' ')}.") from error
-    if not isinstance(document, dict) or not isinstance(document.get(key), list):
-        raise InvalidRule(f"{file.name} must hold a list under {key!r}.")
-    return [_Entry(file, index, values) for index, values in enumerate(document[key])]
-
-
-def _identifier(entry: _Entry) -> IdentifierType:
-    steps = entry.texts("normalise", ("trim",))
-    for step in steps:
-        if step not in NORMALISERS:
-            raise entry.fail("normalise", f"knows {', '.join(NORMALISERS)}, not {step}")
-    rule = IdentifierType(
-        name=entry.take("name", str),
-        priority=entry.take("priority", int),
-        exclusive=entry.take("exclusive", bool, False),
-        normalise=steps,
-        blocked=frozenset(entry.texts("blocked", ())),
-    )
-    entry.done()
-    return rule
-
-
-def _value(entry: _Entry) -> tuple[str, Expression]:
+def _value(entry: Entry) -> tuple[str, Expression]:
     """A tag's value: an expression, or a list of when/then ending in otherwise."""
     value = entry.values.pop("value", None)
     if isinstance(value, str):
@@ -138,7 +66,7 @@ def _literal(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _tag(entry: _Entry) -> TagRule:
+def _tag(entry: Entry) -> TagRule:
     text, expression = _value(entry)
     rule = TagRule(
         name=entry.take("name", str),
@@ -152,7 +80,7 @@ def _tag(entry: _Entry) -> TagRule:
     return rule
 
 
-def _trigger(entry: _Entry) -> TriggerRule:
+def _trigger(entry: Entry) -> TriggerRule:
     when = entry.take("when", str, "")
     content = entry.take("content", dict)
     channels = entry.texts("channels")
@@ -181,7 +109,7 @@ def _trigger(entry: _Entry) -> TriggerRule:
     return rule
 
 
-def _common(entry: _Entry) -> dict[str, Any]:
+def _common(entry: Entry) -> dict[str, Any]:
     return {
         "description": entry.take("description", str, ""),
         "owner": entry.take("owner", str, "platform"),
@@ -191,7 +119,7 @@ def _common(entry: _Entry) -> dict[str, Any]:
 
 
 def _check_names(book: RuleBook) -> None:
-    for kind, rules in (("identifier", book.identifiers), ("tag", book.tags), ("trigger", book.triggers)):
+    for kind, rules in (("tag", book.tags), ("trigger", book.triggers)):
         names = [rule.name for rule in rules]
         for name in names:
             if names.count(name) > 1:

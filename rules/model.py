@@ -3,29 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rules.identity.model import IdentifierType
 from rules.syntax import Expression
 
 State = Literal["draft", "dry_run", "live", "paused", "retired"]
 Occasion = Literal["ever", "year", "day", "order", "message"]
-
-
-@dataclass(frozen=True)
-class IdentifierType:
-    """A kind of identifier.
-
-    Attributes:
-        name: e.g. ``phone``.
-        priority: 1 is the strongest; when two disagree the weaker gives way.
-        exclusive: a person has at most one value of it, ever.
-        normalise: steps by name, see `rules.identity`.
-        blocked: values that identify nobody, after normalising.
-    """
-
-    name: str
-    priority: int
-    exclusive: bool = False
-    normalise: tuple[str, ...] = ("trim",)
-    blocked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ def describe(rule: Any) -> dict[str, Any]:
 def _plain(name: str, value: Any) -> Any:
     if isinstance(value, frozenset):
         return sorted(value)
+    if name == "blocked_patterns":
+        return [pattern.pattern for pattern in value]
     if name == "content":
         return dict(value)
     return msgspec.to_builtins(value)

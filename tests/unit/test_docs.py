@@ -19,9 +19,10 @@ from pydantic import SecretStr
 from cdp.settings import Settings
 from cdp.topics import Names
 from rules.compile_python import compile_expression
+from rules.identity.model import IdentifierType
+from rules.identity.steps import NORMALISERS
 from rules.load import CHANNELS, SHIPPED, TAG_TYPES
-from rules.model import IdentifierType, Occasion, State, TagRule, TriggerRule
-from rules.normalisers import NORMALISERS
+from rules.model import Occasion, State, TagRule, TriggerRule
 from rules.parse import _CALLS, parse
 from rules.syntax import Function
 from sinks.tables import TABLES

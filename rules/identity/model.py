@@ -1,0 +1,148 @@
+"""What identity.yaml holds, once read and checked: which identifiers lead to a person, and how traits are compared."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import log2
+from typing import Literal
+
+Window = Literal["ever", "day", "week", "month", "year"]
+Comparator = Literal["exact", "name", "text", "digits", "date"]
+Evidence = Literal["personal", "address", "other"]
+Cut = Literal["whole", "sound", "start", "year", "month_day"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many values of a type one person may have, ever or within any window of that length."""
+
+    count: int
+    window: Window = "ever"
+
+
+@dataclass(frozen=True)
+class IdentifierType:
+    """A kind of identifier.
+
+    Attributes:
+        name: e.g. ``phone``.
+        priority: 1 is the strongest; when two disagree the weaker gives way.
+        strength: in (0, 1]; the confidence that what one value links is one person.
+        exclusive: a person has at most one value of it, ever; `limits` then holds ``Limit(1, "ever")`` as well.
+        limits: how many values one person may have.
+        normalise: steps by name, see `rules.identity.steps`.
+        blocked: values that identify nobody, in small letters, compared before and after normalising.
+        blocked_patterns: patterns that a whole value may match, before or after normalising, to identify nobody.
+        lifetime_days: how long after it was last seen a value still leads to its person; 0: for ever.
+        personal: whether the value is personal data, and is stored sealed.
+    """
+
+    name: str
+    priority: int
+    strength: float = 1.0
+    exclusive: bool = False
+    limits: tuple[Limit, ...] = ()
+    normalise: tuple[str, ...] = ("trim",)
+    blocked: frozenset[str] = frozenset()
+    blocked_patterns: tuple[re.Pattern[str], ...] = ()
+    lifetime_days: int = 0
+    personal: bool = False
+
+
+@dataclass(frozen=True)
+class Level:
+    """One outcome of a comparison and how often it is met.
+
+    Attributes:
+        m: the share of pairs of records of ONE person, both with the field, that come out so.
+        u: the share of pairs of records of TWO people that come out so.
+    """
+
+    m: float
+    u: float
+
+    @cached_property
+    def bits(self) -> float:
+        """Evidence for one person, log2(m / u): Fellegi and Sunter, A Theory for Record Linkage, JASA 64 (1969)."""
+        return log2(self.m / self.u)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field in which two records are compared.
+
+    Attributes:
+        name: the field's name.
+        traits: names of traits that hold it, the first that is there counts.
+        compare: how two values are compared.
+        evidence: ``address`` evidence has a ceiling, since a household shares it; ``personal`` evidence has a floor.
+        agree: the values are equal.
+        close: they are nearly equal, as after a typing error; None: nearly equal is not told from unequal.
+        swap: the name of the field with which its values get mixed up, as given and family names do; "" if none.
+    """
+
+    name: str
+    traits: tuple[str, ...]
+    compare: Comparator
+    evidence: Evidence
+    agree: Level
+    close: Level | None = None
+    swap: str = ""
+
+    @cached_property
+    def differ(self) -> Level:
+        """The values are unequal: what `agree` and `close` leave."""
+        close = self.close or Level(0.0, 0.0)
+        return Level(1.0 - self.agree.m - close.m, 1.0 - self.agree.u - close.u)
+
+
+@dataclass(frozen=True)
+class KeyPart:
+    """What a field gives to a key: all of it, how it sounds, its first `length` signs, or a date's year, or month and day."""
+
+    field: str
+    cut: Cut = "whole"
+    length: int = 0
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How records that share no identifier are compared by traits.
+
+    Attributes:
+        fields: by name, in the order of the file.
+        keys: combinations that find candidates; none of them merges anybody by itself.
+        merge_from: the posterior probability from which two records are one person's.
+        review_from: the posterior probability from which an operator is asked.
+        population: how many people there are; None: as many as there are records.
+        crowd: a key that leads to more people than this finds nobody.
+        address_ceiling: bits that all address evidence together may bring.
+        personal_floor: bits that personal evidence must bring before anybody is merged.
+    """
+
+    fields: Mapping[str, Field]
+    keys: tuple[tuple[KeyPart, ...], ...]
+    merge_from: float = 0.99
+    review_from: float = 0.5
+    population: int | None = None
+    crowd: int = 50
+    address_ceiling: float = 18.0
+    personal_floor: float = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class IdentityRules:
+    """One version of identity.yaml. Compared and hashed by identity: it is read once and handed around.
+
+    Attributes:
+        version: the version of the rules.
+        region: the region of phone numbers that do not say theirs, e.g. ``CN``.
+        identifiers: by name, in the order of the file.
+        matching: None: records are linked by identifiers alone.
+    """
+
+    version: int
+    region: str
+    identifiers: Mapping[str, IdentifierType] = field(repr=False)
+    matching: Matching | None = None
