@@ -9,7 +9,9 @@ import msgspec
 
 CONTRACT_VERSION = 1
 
-Kind = Literal["track", "identify", "page", "screen", "alias", "order", "profile", "group", "unbind", "tick", "command"]
+Kind = Literal[
+    "track", "identify", "page", "screen", "alias", "order", "profile", "group", "unbind", "decision", "tick", "command"
+]
 
 ORDER_COMPLETED = "Order Completed"
 ORDER_REFUNDED = "Order Refunded"
@@ -55,9 +57,10 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     Attributes:
         message_id: the source's own id of the message: the same id twice is the same event.
-        kind: what sort of message it is. ``group`` and ``unbind`` are kept as facts and change nobody.
+        kind: what sort of message it is. ``group``, ``unbind`` and ``decision`` are kept as facts and change no profile;
+            the latter two change who is who, and only the platform itself writes ``decision``.
         event: the event's name (Segment's e-commerce names); empty for identify, page name for page and screen;
-            for ``profile`` one of PROFILE_OPERATIONS.
+            for ``profile`` one of PROFILE_OPERATIONS; for ``decision`` ``apart`` or ``together``.
         time: event time, corrected for the client's clock, in microseconds.
         received_at: when the collector took it, in microseconds.
         ids: the person's identifiers, as sent.
@@ -204,12 +207,16 @@ class TagChanges(msgspec.Struct, kw_only=True, tag_field="change", tag="tags"):
 
 
 class Merge(msgspec.Struct, kw_only=True, tag_field="change", tag="merge"):
-    """Two people turned out to be one, on `cdp.changes`. One record for each OneID that now leads to the survivor."""
+    """A part, which was a person perhaps, belongs to another person now, on `cdp.changes`: people were merged, or parted.
+
+    `loser`, `loser_person`: the part's number, and the OneID of that number. The highest `version` stands.
+    """
 
     one_id: str
     person: int
     loser: str
     loser_person: int
+    version: int
     time: int
     message_id: str
     p: int

@@ -2,8 +2,11 @@
 
 In Redis a profile is one string: eight bytes of version (big endian, for the compare-and-set), a byte that says the format,
 then MessagePack. A profile of another format is refused, never guessed at.
-Everything under "state" is a function of the set of applied events, not of their order; `tags` holds what the last
+What a profile says of a person is a function of the set of applied events, not of their order; `tags` holds what the last
 evaluation found and since when; the rest is bookkeeping of the writer.
+
+A person is put together of parts: each identifier has one, and an event counts in the part of its strongest identifier. A
+profile of several parts keeps the state of each beside the whole, so that a part can be taken out again exactly.
 """
 
 import struct
@@ -16,7 +19,7 @@ MONEY = 10_000  # amounts are integers of 1/10,000 of the currency's unit: sums 
 FULL_REFUND = -1  # amount of a refund that names none: everything
 FINAL = 2**63 - 1  # version of a cancellation that names none: whatever version is placed, it stands
 
-FORMAT = 2  # raise it with every change that older profiles cannot be read under
+FORMAT = 3  # raise it with every change that older profiles cannot be read under
 ID_DIGEST, PAYLOAD_DIGEST = 8, 4  # bytes; together they are a message's mark
 MARK = ID_DIGEST + PAYLOAD_DIGEST
 
@@ -129,10 +132,10 @@ class Tag(msgspec.Struct, array_like=True):
 
 
 class Profile(msgspec.Struct, array_like=True):
-    """One person.
+    """One person; or one part of a person, which leaves the bookkeeping empty.
 
     Attributes:
-        person: the dense number.
+        person: the dense number; of a part, the part's.
         as_of: the person's own clock: the latest event or tick, in microseconds.
         first_seen, last_seen: earliest and latest event time; 0 before the first event.
         events: how many events were applied.
@@ -142,12 +145,16 @@ class Profile(msgspec.Struct, array_like=True):
         moments: metric key to first and last.
         orders: by order id.
         occasions: ``rule|occasion`` to the time it fired: what may happen once, has happened.
-        merged: people who became this one.
         marks: day of receipt (UTC) to the marks of the messages applied, one after the other: a digest of the message id
             (8 bytes), and one of what the message says (4 bytes).
         tags: by name.
-        into: the survivor, once this person was merged away; the profile is frozen then.
-        awaiting: merged people whose state is still on its way; events wait in `pending` until it is here.
+        part: the number of its only part; 0: it has none yet, or several.
+        parts: the states of several parts by number, as `pack_state` writes them.
+        gone: parts that went to another person: by number, that person and the version of the move.
+        awaiting: parts on their way to this person: by number, the versions of the moves. Events wait in `pending` until
+            all are here.
+        received: the versions of the moves by which a part came, the newest 16.
+        pending: (offset, record) of events that wait.
         offset: of the last record applied, on this person's partition of `resolved`.
         due: when time alone will change something next, in microseconds; 0: never.
         deleted: (time, digest) of the latest event that deleted all attributes: older ones are gone.
@@ -164,15 +171,22 @@ class Profile(msgspec.Struct, array_like=True):
     moments: dict[str, Moment] = {}
     orders: dict[str, Order] = {}
     occasions: dict[str, int] = {}
-    merged: list[int] = []
     marks: dict[int, bytes] = {}
     tags: dict[str, Tag] = {}
-    into: int = 0
-    awaiting: list[int] = []
+    part: int = 0
+    parts: dict[int, bytes] = {}
+    gone: dict[int, tuple[int, int]] = {}
+    awaiting: dict[int, list[int]] = {}
+    received: dict[int, list[int]] = {}
     pending: list[tuple[int, bytes]] = []
     offset: int = -1
     due: int = 0
     deleted: tuple[int, int] = (0, 0)
+
+    @property
+    def part_numbers(self) -> list[int]:
+        """The numbers of the parts that this person is put together of, ascending."""
+        return sorted(self.parts) if self.parts else [self.part] if self.part else []
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -196,10 +210,18 @@ def unpack(value: bytes) -> tuple[Profile, int]:
 
 
 def pack_state(profile: Profile) -> bytes:
-    """A profile without version: what travels to the survivor of a merge."""
+    """A profile without version: how a part is kept, and travels."""
     return pack(profile, 0)
 
 
 def unpack_state(value: bytes) -> Profile:
     """The inverse of `pack_state`."""
     return unpack(value)[0]
+
+
+def new_profile(person: int) -> Profile:
+    """Nobody knows anything of this person yet; the containers are the profile's own."""
+    return Profile(
+        person=person, identifiers={}, attributes={}, days={}, moments={}, orders={}, occasions={}, marks={}, tags={}, parts={},
+        gone={}, awaiting={}, received={}, pending=[],
+    )  # fmt: skip

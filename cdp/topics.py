@@ -62,9 +62,33 @@ class Names:
         """Consumer group of a job: ``resolve``, ``profile``, ``facts`` or ``dispatcher``."""
         return f"{self.prefix}-{job}"
 
-    def identifier_key(self, type_: str, value: str) -> str:
-        """Redis key that leads from an identifier to its person's number."""
-        return f"{self.prefix}:id:{type_}:{value}"
+    @property
+    def identifier_prefix(self) -> str:
+        """What stands before ``type:value`` in the Redis key of an identifier's record."""
+        return f"{self.prefix}:id:"
+
+    def component_key(self, number: int) -> str:
+        """Redis key of identifiers that hang together, with their evidence."""
+        return f"{self.prefix}:component:{number}"
+
+    def moves_key(self, partition: int) -> str:
+        """Redis sorted set of what moved from person to person, by offset on `events`, until it is committed."""
+        return f"{self.prefix}:moves:{partition}"
+
+    @property
+    def review_key(self) -> str:
+        """Redis sorted set of the components in which something waits for somebody's decision."""
+        return f"{self.prefix}:review"
+
+    @property
+    def people_key(self) -> str:
+        """Redis key of the last number given to a person, or a part of one."""
+        return f"{self.prefix}:people"
+
+    @property
+    def graph_version_key(self) -> str:
+        """Redis key of the last version given to a change of the identity graph."""
+        return f"{self.prefix}:graph-version"
 
     def profile_key(self, person: int) -> str:
         """Redis key of a person's profile."""

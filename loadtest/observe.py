@@ -18,15 +18,16 @@ from loadtest.shop import PRODUCT_ADDED
 from loadtest.stack import Access
 
 PERSON = "dictGetOrDefault({dictionary:String}, 'person', toUInt64(person), person)"
+OWNER = PERSON.replace("toUInt64(person)", "toUInt64(part)")  # of a fact that counts in a part of somebody
 OF_RUN = "startsWith(message_id, {prefix:String})"
-PEOPLE_OF_RUN = f"(SELECT DISTINCT {PERSON} FROM events WHERE {OF_RUN})"
+PEOPLE_OF_RUN = f"(SELECT DISTINCT {OWNER} FROM events WHERE {OF_RUN})"
 
 EVENTS = f"""
 SELECT count(), uniqExact(p), uniqExactIf(device, device != ''), countIf(kind = 'identify')
-FROM (SELECT {PERSON} AS p, device, kind FROM events WHERE {OF_RUN})"""
+FROM (SELECT {OWNER} AS p, device, kind FROM events WHERE {OF_RUN})"""
 RECOGNISED = f"""
 SELECT sum(devices - 1) FROM (
-    SELECT {PERSON} AS p, uniqExact(device) AS devices FROM events WHERE {OF_RUN} AND device != '' GROUP BY p)"""
+    SELECT {OWNER} AS p, uniqExact(device) AS devices FROM events WHERE {OF_RUN} AND device != '' GROUP BY p)"""
 ORDERS = f"SELECT status, count() FROM orders WHERE {OF_RUN} GROUP BY status"
 REVENUE = f"""
 SELECT sum(amount) FROM orders WHERE {OF_RUN} AND status != 'cancelled'
@@ -37,7 +38,10 @@ DUPLICATES = f"""
 SELECT uniqExact(origin_partition, origin_offset) FROM duplicates WHERE {OF_RUN}
 AND (origin_partition, origin_offset) NOT IN (SELECT origin_partition, origin_offset FROM events WHERE {OF_RUN})"""
 DEAD_LETTERS = f"SELECT reason, count() FROM dead_letters WHERE {OF_RUN} GROUP BY reason ORDER BY reason"
-MERGES = f"SELECT count() FROM merges WHERE {PERSON} IN {PEOPLE_OF_RUN}"
+# Parts that never had an event of their own were nobody before.
+MERGES = f"""
+SELECT uniqExact(loser_person) FROM merges
+WHERE {PERSON} IN {PEOPLE_OF_RUN} AND loser_person IN (SELECT person FROM events WHERE {OF_RUN})"""
 ACTIONS = f"""
 SELECT DISTINCT action_id, rule FROM actions WHERE channel = 'webhook' AND {PERSON} IN {PEOPLE_OF_RUN} ORDER BY rule"""
 DELIVERED = f"""
@@ -51,13 +55,13 @@ SELECT tag, countIf(value != '') AS people FROM (
 GROUP BY tag HAVING people > 0 ORDER BY people DESC, tag"""
 FUNNEL = f"""
 SELECT countIf(level >= 1), countIf(level >= 2), countIf(level >= 3) FROM (
-    SELECT {PERSON} AS p, windowFunnel(86400000000)(toUInt64(toUnixTimestamp64Micro(event_time)),
+    SELECT {OWNER} AS p, windowFunnel(86400000000)(toUInt64(toUnixTimestamp64Micro(event_time)),
         event = 'Product Viewed', event = '{PRODUCT_ADDED}', event = 'Order Completed') AS level
     FROM events WHERE {OF_RUN} GROUP BY p)"""
 RETENTION = f"""
 SELECT toString(cohort), intDiv(dateDiff('day', cohort, week), 7) AS age, uniqExact(p) FROM (
     SELECT p, week, min(week) OVER (PARTITION BY p) AS cohort FROM (
-        SELECT {PERSON} AS p, toMonday(event_time, {{zone:String}}) AS week FROM orders WHERE {OF_RUN} AND status = 'completed'))
+        SELECT {OWNER} AS p, toMonday(event_time, {{zone:String}}) AS week FROM orders WHERE {OF_RUN} AND status = 'completed'))
 GROUP BY cohort, age ORDER BY cohort, age"""
 
 

@@ -21,6 +21,7 @@ class FactEvent(msgspec.Struct, kw_only=True):
     o: int
     one_id: str
     person: int
+    part: int = 0
     origin: tuple[int, int]
     message_id: str
     time: int
@@ -81,6 +82,7 @@ _decode_delivery = msgspec.json.Decoder(Delivery).decode
 _decode_item = msgspec.json.Decoder(Item).decode
 _decode_letter = msgspec.json.Decoder(DeadLetter).decode
 _decode_context = msgspec.json.Decoder(_Context).decode
+_encode = msgspec.json.Encoder().encode
 _NO_CONTEXT = _Context()
 _NO_CAMPAIGN = _Campaign()
 _NO_PAGE = _Page()
@@ -114,10 +116,12 @@ def add_fact(rows: Rows, value: bytes, partition: int, offset: int) -> None:
     page = context.page or _NO_PAGE
     client = context.client or _NO_CLIENT
     ids = {identifier.type: identifier.value for identifier in fact.ids}
+    keys = [f"{identifier.type}:{identifier.value}" for identifier in fact.ids]
     rows["events"].append(
         (
-            fact.time, fact.received_at, fact.one_id, fact.person, fact.message_id, fact.kind, fact.event, fact.channel,
-            fact.store, fact.source.name, fact.source.library, campaign.name, campaign.source, campaign.medium,
+            fact.time, fact.received_at, fact.one_id, fact.person, fact.part, _encode(keys), fact.message_id, fact.kind,
+            fact.event, fact.channel, fact.store, fact.source.name, fact.source.library, campaign.name, campaign.source,
+            campaign.medium,
             page.path, ids.get("anonymous_id", ""), int(fact.bot), fact.traffic, client.browser, client.os, client.device,
             (context.geo or _NO_GEO).country, host_of(page.referrer) if page.referrer else "",
             (context.click_id or _NO_CLICK).value,
@@ -130,7 +134,7 @@ def add_fact(rows: Rows, value: bytes, partition: int, offset: int) -> None:
 
 def _add_order(rows: Rows, fact: FactEvent, order: OrderEvent, ids: dict[str, str], position: tuple[int, int]) -> None:
     customer = order.customer_id or ids.get("user_id", "")
-    who = (fact.time, fact.received_at, fact.one_id, fact.person, customer, order.order_id)
+    who = (fact.time, fact.received_at, fact.one_id, fact.person, fact.part, customer, order.order_id)
     rows["orders"].append(
         (
             *who, order.status, order.quantity, order.amount or 0, order.currency, len(order.lines), order.version,
@@ -180,8 +184,8 @@ def add_change(rows: Rows, value: bytes, partition: int, offset: int) -> None:
     if isinstance(change, Merge):
         rows["merges"].append(
             (
-                change.time, change.one_id, change.person, change.loser, change.loser_person, change.message_id,
-                change.p, change.o, change.seq,
+                change.time, change.one_id, change.person, change.loser, change.loser_person, change.version,
+                change.message_id, change.p, change.o, change.seq,
             )
         )  # fmt: skip
         return

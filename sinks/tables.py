@@ -17,6 +17,7 @@ class Table:
 POSITION: tuple[tuple[str, ColumnKind], ...] = (("source_partition", "u16"), ("source_offset", "u64"), ("source_seq", "u64"))
 _TIMES: tuple[tuple[str, ColumnKind], ...] = (("event_time", "time"), ("received_at", "time"))
 _PERSON: tuple[tuple[str, ColumnKind], ...] = (("one_id", "text"), ("person", "u32"))
+_PART: tuple[tuple[str, ColumnKind], ...] = (*_PERSON, ("part", "u32"))
 _ORIGIN: tuple[tuple[str, ColumnKind], ...] = (("origin_partition", "u16"), ("origin_offset", "u64"))
 
 
@@ -28,8 +29,8 @@ _ALL = (
     Table(
         "events",
         (
-            *_TIMES, *_PERSON,
-            *_texts("message_id", "kind", "event", "channel", "store", "source", "library", "campaign", "campaign_source",
+            *_TIMES, *_PART,
+            *_texts("ids", "message_id", "kind", "event", "channel", "store", "source", "library", "campaign", "campaign_source",
                     "campaign_medium", "path", "device"),
             ("bot", "u8"), *_texts("traffic", "browser", "os", "device_type", "country", "referrer_domain", "click_id"),
             *_texts("properties", "traits", "context", "replay_of"),
@@ -39,14 +40,14 @@ _ALL = (
     Table(
         "orders",
         (
-            *_TIMES, *_PERSON, *_texts("customer_id", "order_id", "status"), ("quantity", "quantity"), ("amount", "money"),
+            *_TIMES, *_PART, *_texts("customer_id", "order_id", "status"), ("quantity", "quantity"), ("amount", "money"),
             *_texts("currency"), ("items", "u32"), ("version", "u64"), *_texts("channel", "store", "message_id"), *POSITION,
         ),
     ),
     Table(
         "order_items",
         (
-            *_TIMES, *_PERSON, *_texts("customer_id", "order_id"), ("line", "u32"), *_texts("status", "sku", "name", "category"),
+            *_TIMES, *_PART, *_texts("customer_id", "order_id"), ("line", "u32"), *_texts("status", "sku", "name", "category"),
             ("quantity", "quantity"), ("unit_price", "money"), ("amount", "money"),
             *_texts("currency", "channel", "store", "message_id"), *POSITION,
         ),
@@ -68,7 +69,10 @@ _ALL = (
     ),
     Table(
         "merges",
-        (("event_time", "time"), *_PERSON, *_texts("loser"), ("loser_person", "u32"), *_texts("message_id"), *POSITION),
+        (
+            ("event_time", "time"), *_PERSON, *_texts("loser"), ("loser_person", "u32"), ("version", "u64"),
+            *_texts("message_id"), *POSITION,
+        ),
     ),
     Table(
         "duplicates",

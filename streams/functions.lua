@@ -15,73 +15,37 @@ local function save(keys, args)
   return 0
 end
 
--- The exclusive identifiers of a person disagree with one of these. Identifiers are "type:value".
-local function conflicts(members, exclusive, ids)
-  for _, id in ipairs(ids) do
-    local kind = string.match(id, '^([^:]*):')
-    if exclusive[kind] then
-      for _, member in ipairs(members) do
-        if string.match(member, '^([^:]*):') == kind and member ~= id then
-          return true
-        end
-      end
+-- Compare-and-set of several keys of the identity graph. KEYS[1]: the platform's prefix.
+-- ARGV: four counts, then as many values: pairs (key, what it must begin with; empty: it must not be there), pairs (key, value) to
+-- set, keys to delete, triples (sorted set, member, score; empty: take it out). Returns 1, or 0 if nothing was written.
+local function commit(_, args)
+  local expected, set, deleted, queued = tonumber(args[1]), tonumber(args[2]), tonumber(args[3]), tonumber(args[4])
+  local at = 5
+  for i = at, at + expected - 1, 2 do
+    local wanted = args[i + 1]
+    local found = redis.call('GETRANGE', args[i], 0, math.max(#wanted - 1, 0))
+    if found ~= wanted then
+      return 0
     end
   end
-  return false
-end
-
--- Link the identifiers of events, one event after the other. KEYS[1]: the platform's prefix.
--- ARGV: JSON {"exclusive": {type: true}, "events": [{"ids": ["type:value", ...strongest first], "p": n, "o": n}]}.
--- Returns for each event "person" or "person,survivor:loser,...". Merges are kept in an outbox by source position.
-local function link(keys, args)
-  local prefix = keys[1]
-  local input = cjson.decode(args[1])
-  local answers = {}
-  for index, event in ipairs(input.events) do
-    local person, unknown, merges = nil, {}, {}
-    for _, id in ipairs(event.ids) do
-      local found = redis.call('GET', prefix .. ':id:' .. id)
-      if not found then
-        unknown[#unknown + 1] = id
-      elseif not person then
-        local members = redis.call('HKEYS', prefix .. ':person:' .. found)
-        if not conflicts(members, input.exclusive, unknown) then
-          person = found
-        end
-      elseif found ~= person then
-        local one = redis.call('HKEYS', prefix .. ':person:' .. person)
-        local two = redis.call('HKEYS', prefix .. ':person:' .. found)
-        local all = {}
-        for _, member in ipairs(two) do all[#all + 1] = member end
-        if not conflicts(one, input.exclusive, all) and not conflicts(two, input.exclusive, unknown) then
-          local survivor, loser, moved = person, found, two
-          if tonumber(found) < tonumber(person) then
-            survivor, loser, moved = found, person, one
-          end
-          for _, member in ipairs(moved) do
-            redis.call('SET', prefix .. ':id:' .. member, survivor)
-            redis.call('HSET', prefix .. ':person:' .. survivor, member, event.o)
-          end
-          redis.call('DEL', prefix .. ':person:' .. loser)
-          redis.call('ZADD', prefix .. ':merges:' .. event.p, event.o, event.o .. ':' .. survivor .. ':' .. loser)
-          merges[#merges + 1] = survivor .. ':' .. loser
-          person = survivor
-        end
-      end
-    end
-    if not person then
-      person = tostring(redis.call('INCR', prefix .. ':people'))
-    end
-    for _, id in ipairs(unknown) do
-      if not conflicts(redis.call('HKEYS', prefix .. ':person:' .. person), input.exclusive, {id}) then
-        redis.call('SET', prefix .. ':id:' .. id, person)
-        redis.call('HSET', prefix .. ':person:' .. person, id, event.o)
-      end
-    end
-    answers[index] = table.concat({person, unpack(merges)}, ',')
+  at = at + expected
+  for i = at, at + set - 1, 2 do
+    redis.call('SET', args[i], args[i + 1])
   end
-  return answers
+  at = at + set
+  for i = at, at + deleted - 1 do
+    redis.call('DEL', args[i])
+  end
+  at = at + deleted
+  for i = at, at + queued - 1, 3 do
+    if args[i + 2] == '' then
+      redis.call('ZREM', args[i], args[i + 1])
+    else
+      redis.call('ZADD', args[i], args[i + 2], args[i + 1])
+    end
+  end
+  return 1
 end
 
 redis.register_function('SAVE', save)
-redis.register_function('LINK', link)
+redis.register_function('COMMIT', commit)

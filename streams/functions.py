@@ -1,6 +1,7 @@
 """The Redis functions: loaded under a name that carries their content's hash, so that two releases can run side by side."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,25 @@ class Functions:
     def __init__(self, client: "redis.Redis[bytes]") -> None:
         self._client = client
         self._save = f"cdp_save_{_HASH}"
-        self._link = f"cdp_link_{_HASH}"
+        self._commit = f"cdp_commit_{_HASH}"
         self.load()
 
     def load(self) -> None:
         """Load or replace the library."""
-        source = (
-            _SOURCE.replace("LIBRARY", f"cdp_{_HASH}").replace("'SAVE'", f"'{self._save}'").replace("'LINK'", f"'{self._link}'")
-        )
+        source = _SOURCE.replace("LIBRARY", f"cdp_{_HASH}")
+        source = source.replace("'SAVE'", f"'{self._save}'").replace("'COMMIT'", f"'{self._commit}'")
         self._client.function_load(source, replace=True)
 
     def save(self, pipeline: Any, keys: list[str], arguments: list[bytes]) -> None:
         """Queue a compare-and-set of profiles on a pipeline."""
         pipeline.fcall(self._save, len(keys), *keys, *arguments)
 
-    def link(self, prefix: str, request: bytes) -> list[bytes]:
-        """Link identifiers; see functions.lua."""
+    def commit(self, prefix: str, arguments: Sequence[bytes | str | int]) -> bool:
+        """Compare and set several keys of the identity graph; see functions.lua. Returns whether they were written."""
         try:
-            answers: list[bytes] = self._client.fcall(self._link, 1, prefix, request)
+            return bool(self._client.fcall(self._commit, 1, prefix, *arguments))
         except redis.ResponseError as error:
             if "Function not found" not in str(error):
                 raise
             self.load()
-            answers = self._client.fcall(self._link, 1, prefix, request)
-        return answers
+            return bool(self._client.fcall(self._commit, 1, prefix, *arguments))

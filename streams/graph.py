@@ -1,86 +1,214 @@
-"""The identity graph in Redis: identifiers lead to people's numbers. Known ones are plain reads; linking is one function."""
+"""The identity graph in Redis. Known identifiers are plain reads; what links them is loaded, thought over and written back.
 
-from collections.abc import Sequence
+A write compares first: if another worker changed what was loaded, everything is loaded and thought over again. So two workers
+that link the same identifiers at once end in one person.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import redis
 
+from cdp.identity import Component, IdRecord, Seen, decode_record, encode_record, pack_component, unpack_component
 from cdp.topics import Names
+from rules.identity.model import IdentityRules
+from rules.identity.place import Graph, Move, Placed
+from rules.identity.sight import Sighting
 from streams.functions import Functions
 
-LINK_CHUNK = 250  # events per call: other clients of Redis wait meanwhile
+CHUNK = 250  # events that are placed at once: other clients of Redis wait while they are written
+ATTEMPTS = 50
 
 
-@dataclass(frozen=True)
-class Merged:
-    """Two people turned out to be one, at an offset of a source partition."""
-
-    offset: int
-    survivor: int
-    loser: int
+class Contention(RuntimeError):
+    """Other workers changed the same identifiers again and again. The job restarts and tries once more."""
 
 
-@dataclass(frozen=True)
-class LinkRequest:
-    """An event's identifiers, "type:value", the strongest first, and its position on `events`."""
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A sighting and the position of its event on `events`."""
 
-    ids: Sequence[str]
+    sighting: Sighting
     partition: int
     offset: int
 
 
-@dataclass(frozen=True)
-class Linked:
-    """The person of an event, and the merges that it caused, in their order."""
+class Said(msgspec.Struct, array_like=True, frozen=True):
+    """Moves that an event caused, kept until its offset is committed."""
 
-    person: int
-    merges: tuple[Merged, ...] = ()
+    offset: int
+    moves: list[tuple[int, int, int, tuple[int, ...]]]
+
+
+_encode_said = msgspec.msgpack.Encoder().encode
+_decode_said = msgspec.msgpack.Decoder(Said).decode
 
 
 class IdentityGraph:
     """Reads and links identifiers of one platform."""
 
-    def __init__(self, client: "redis.Redis[bytes]", names: Names, exclusive: Sequence[str]) -> None:
+    def __init__(self, client: "redis.Redis[bytes]", names: Names, rules: IdentityRules) -> None:
         self._client = client
         self._names = names
-        self._exclusive = dict.fromkeys(exclusive, True)
+        self._rules = rules
         self._functions = Functions(client)
 
-    def look_up(self, ids: Sequence[str]) -> dict[str, int]:
-        """The people of the identifiers that are known, in one round trip."""
-        if not ids:
+    def look_up(self, keys: Sequence[str]) -> dict[str, IdRecord]:
+        """What is kept of the identifiers that are known, in one round trip."""
+        if not keys:
             return {}
-        found = self._client.mget([f"{self._names.prefix}:id:{key}" for key in ids])
-        return {key: int(value) for key, value in zip(ids, found, strict=True) if value is not None}
+        prefix = self._names.identifier_prefix
+        found = self._client.mget([prefix + key for key in keys])
+        return {key: decode_record(value) for key, value in zip(keys, found, strict=True) if value is not None}
 
-    def link(self, requests: Sequence[LinkRequest]) -> list[Linked]:
-        """Link the identifiers of events, one event after the other: atomic for each chunk, safe from several workers."""
-        linked: list[Linked] = []
-        for start in range(0, len(requests), LINK_CHUNK):
-            chunk = requests[start : start + LINK_CHUNK]
-            events = [{"ids": r.ids, "p": r.partition, "o": r.offset} for r in chunk]
-            answers = self._functions.link(
-                self._names.prefix, msgspec.json.encode({"exclusive": self._exclusive, "events": events})
-            )
-            linked += [_linked(answer.decode(), r.offset) for answer, r in zip(answers, chunk, strict=True)]
-        return linked
+    def place(
+        self, sightings: Sequence[Located], known: Mapping[str, IdRecord]
+    ) -> tuple[list[Placed], dict[tuple[str, str, str], Seen]]:
+        """Place events, one after the other: atomic for each chunk, safe from several workers.
 
-    def merges_since(self, partition: int, offset: int) -> list[Merged]:
-        """Merges caused by events of a source partition at or after an offset, in their order."""
-        stored = self._client.zrangebyscore(self._merges_key(partition), offset, "+inf")
-        parsed = [Merged(*map(int, member.decode().split(":"))) for member in stored]
-        # Within one offset a later merge joins an older survivor, so survivors fall.
-        return sorted(parsed, key=lambda merged: (merged.offset, -merged.survivor))
+        Args:
+            known: what was read of their identifiers; it may be out of date.
 
-    def forget_merges(self, partition: int, offset: int) -> None:
-        """Drop merges below a committed offset: their events will not come again."""
-        self._client.zremrangebyscore(self._merges_key(partition), "-inf", f"({offset}")
+        Returns the places, and the evidence that the graph now holds of the links, by (source, one, other).
+        """
+        placed: list[Placed] = []
+        evidence: dict[tuple[str, str, str], Seen] = {}
+        for start in range(0, len(sightings), CHUNK):
+            chunk = sightings[start : start + CHUNK]
+            placed += self._place(chunk, known if start == 0 else None, evidence)
+        return placed, evidence
 
-    def _merges_key(self, partition: int) -> str:
-        return f"{self._names.prefix}:merges:{partition}"
+    def _place(
+        self, chunk: Sequence[Located], known: Mapping[str, IdRecord] | None, evidence: dict[tuple[str, str, str], Seen]
+    ) -> list[Placed]:
+        keys = list(dict.fromkeys(key for located in chunk for key in located.sighting.keys))
+        for _ in range(ATTEMPTS):
+            records = {key: known[key] for key in keys if key in known} if known is not None else self.look_up(keys)
+            known = None
+            loaded = self._load(records, len(keys) - len(records))
+            if loaded is None:
+                continue
+            graph, versions = loaded
+            placed = [graph.place(located.sighting) for located in chunk]
+            if self._write(graph, records, versions, _said(chunk, placed)):
+                _collect(graph, chunk, evidence)
+                return placed
+        raise Contention("Identifiers were changed by others at every attempt.")
+
+    def _load(self, records: Mapping[str, IdRecord], unknown: int) -> tuple[Graph, dict[int, bytes]] | None:
+        """The part of the graph that the records belong to, and its components' versions; None if it changed meanwhile."""
+        wanted = list(dict.fromkeys(record.component for record in records.values() if record.component))
+        pipeline = self._client.pipeline(transaction=False)
+        if wanted:
+            pipeline.mget([self._names.component_key(number) for number in wanted])
+        pipeline.incr(self._names.graph_version_key)
+        pipeline.incrby(self._names.people_key, unknown)
+        *values, version, last = pipeline.execute()
+        found = dict(zip(wanted, values[0] if wanted else (), strict=True))
+        if None in found.values():
+            return None
+        components = {number: unpack_component(value)[0] for number, value in found.items()}
+        if any(r.component and key not in components[r.component].nodes for key, r in records.items()):
+            return None
+        reserve = iter(range(last - unknown + 1, last + 1))
+        graph = Graph(self._rules, dict(records), components, lambda: next(reserve, 0) or self._draw(), version)
+        return graph, {number: value[:8] for number, value in found.items()}
+
+    def _draw(self) -> int:
+        return int(self._client.incr(self._names.people_key))
+
+    def _write(
+        self, graph: Graph, read: Mapping[str, IdRecord], versions: Mapping[int, bytes], said: Mapping[int, list[Said]]
+    ) -> bool:
+        """Write what changed, unless somebody else has written meanwhile."""
+        names, prefix = self._names, self._names.identifier_prefix
+        changed = graph.outcome()
+        if not changed and not graph.touched:
+            return True
+        commit = Commit()
+        for key, record in changed.items():
+            if key not in graph.loaded:  # for those that had a component its version tells
+                before = read.get(key)
+                commit.expect(prefix + key, encode_record(before) if before is not None else b"")
+            commit.set(prefix + key, encode_record(record))
+        for number, version in versions.items():
+            if number in graph.touched or number in graph.absorbed:
+                commit.expect(names.component_key(number), version)
+        for number in graph.touched:
+            component = graph.components[number]
+            commit.set(names.component_key(number), pack_component(component, graph.version))
+            commit.queue(names.review_key, str(number), _oldest_review(component))
+        for number in graph.absorbed & versions.keys():
+            commit.delete(names.component_key(number))
+            commit.queue(names.review_key, str(number), None)
+        for partition, words in said.items():
+            for word in words:
+                commit.queue(names.moves_key(partition), _encode_said(word), word.offset)
+        return self._functions.commit(names.prefix, commit.arguments())
+
+    # -- what was said ---------------------------------------------------------------------------------------------
+
+    def moves_since(self, partition: int, offset: int) -> list[Move]:
+        """Moves caused by events of a source partition at or after an offset."""
+        found = self._client.zrangebyscore(self._names.moves_key(partition), offset, "+inf")
+        return [Move(*move) for value in found for move in _decode_said(value).moves]
+
+    def forget_moves(self, partition: int, offset: int) -> None:
+        """Drop moves below a committed offset: their events will not come again."""
+        self._client.zremrangebyscore(self._names.moves_key(partition), "-inf", f"({offset}")
 
 
-def _linked(answer: str, offset: int) -> Linked:
-    person, *merges = answer.split(",")
-    return Linked(int(person), tuple(Merged(offset, *map(int, merge.split(":"))) for merge in merges))
+def _said(chunk: Sequence[Located], placed: Sequence[Placed]) -> dict[int, list[Said]]:
+    said: dict[int, list[Said]] = {}
+    for located, place in zip(chunk, placed, strict=True):
+        if place.moves:
+            moves = [(move.version, move.source, move.target, move.parts) for move in place.moves]
+            said.setdefault(located.partition, []).append(Said(located.offset, moves))
+    return said
+
+
+def _collect(graph: Graph, chunk: Sequence[Located], evidence: dict[tuple[str, str, str], Seen]) -> None:
+    """The evidence for the links of a chunk, as it is kept now."""
+    for located in chunk:
+        source = located.sighting.source
+        for one, two in located.sighting.pairs:
+            seen = graph.seen(one, two, source)
+            if seen is not None:
+                evidence[source, one, two] = seen
+
+
+def _oldest_review(component: Component) -> int | None:
+    """Since when something of a component waits for somebody's decision; None: nothing does."""
+    return min((refusal.time for refusal in component.refusals if refusal.review), default=None)
+
+
+class Commit:
+    """A compare-and-set of several keys, as the function wants it."""
+
+    def __init__(self) -> None:
+        self._expected: list[bytes | str] = []
+        self._set: list[bytes | str] = []
+        self._deleted: list[bytes | str] = []
+        self._queued: list[bytes | str | int] = []
+
+    def expect(self, key: str, value: bytes) -> None:
+        """The key must begin with these bytes; empty: it must not be there."""
+        self._expected += (key, value)
+
+    def set(self, key: str, value: bytes) -> None:
+        """Write a key."""
+        self._set += (key, value)
+
+    def delete(self, key: str) -> None:
+        """Remove a key."""
+        self._deleted.append(key)
+
+    def queue(self, key: str, member: bytes | str, score: int | None) -> None:
+        """Put a member into a sorted set; None: take it out."""
+        self._queued += (key, member, "" if score is None else score)
+
+    def arguments(self) -> list[bytes | str | int]:
+        """Counts, then what they count."""
+        parts = (self._expected, self._set, self._deleted, self._queued)
+        return [*(len(part) for part in parts), *(value for part in parts for value in part)]

@@ -13,7 +13,7 @@ from cdp.redis import connect
 from cdp.settings import Settings
 from cdp.topics import Names
 from rules.compile_python import compile_rules
-from rules.identity import priorities
+from rules.identity.load import load_identity_rules
 from rules.load import load_rules
 from streams import records
 from streams.batch import BatchFunction
@@ -32,12 +32,10 @@ class Resolve(BatchFunction):
         from streams.resolve import ResolveStep
 
         names = Names(settings.topic_prefix)
-        types = priorities()
-        graph = IdentityGraph(connect(settings.redis_url), names, [name for name, (_, exclusive) in types.items() if exclusive])
+        rules = load_identity_rules()
+        graph = IdentityGraph(connect(settings.redis_url), names, rules)
         committed = watch_committed(settings.kafka_servers, names.group(self.job), names.events, settings.partitions)
-        return ResolveStep(
-            graph, {name: priority for name, (priority, _) in types.items()}, committed, settings.partitions, wall_clock
-        ).process
+        return ResolveStep(graph, rules, committed, settings.partitions, wall_clock).process
 
 
 class Profile(BatchFunction):

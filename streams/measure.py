@@ -18,7 +18,7 @@ from streams import attributes
 from streams.records import Resolved
 
 MARK_DAYS = 28
-SILENT_KINDS = frozenset({"group", "unbind"})  # facts that change nobody
+SILENT_KINDS = frozenset({"group", "unbind", "decision"})  # facts that change nobody
 
 Touched = int
 """What an event touched: attributes whose values changed, orders, the calendar (a figure's first event of a day)."""

@@ -1,4 +1,4 @@
-"""Two profiles become one: the union of what happened, as if it had always been one person."""
+"""Two profiles, or parts of them, become one: the union of what happened, as if it had always been one person."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,7 +12,7 @@ V = TypeVar("V")
 
 
 def merge(survivor: Profile, loser: Profile) -> None:
-    """Put the loser's state into the survivor. Both must have applied different messages."""
+    """Put one's state into the other's, which may hold on to it. Both must have applied different messages."""
     survivor.as_of = max(survivor.as_of, loser.as_of)
     survivor.first_seen = min(filter(None, (survivor.first_seen, loser.first_seen)), default=0)
     survivor.last_seen = max(survivor.last_seen, loser.last_seen)
@@ -27,7 +27,6 @@ def merge(survivor: Profile, loser: Profile) -> None:
     for order_id, order in loser.orders.items():
         _merge_order(survivor.orders.setdefault(order_id, Order(refunds={})), order)
     _union(survivor.marks, loser.marks, bytes.__add__)
-    survivor.merged = sorted({*survivor.merged, loser.person, *loser.merged})
 
 
 def _union(into: dict[K, V], other: dict[K, V], both: Callable[[V, V], V]) -> None:

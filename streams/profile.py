@@ -19,9 +19,10 @@ from cdp.people import one_id
 from cdp.profile import Profile, pack_state, unpack_state
 from rules.compile_python import CompiledRules
 from rules.evaluate import Context
+from rules.identity.place import Move
 from streams import records
 from streams.measure import ATTRIBUTES, SILENT, Measure, Reading, add_mark, digest_of, find_mark, mark_of, record_identifiers
-from streams.merge import merge
+from streams.parts import open_all, open_part, put_in, take_out
 from streams.records import Output, Resolved, decode_resolved
 from streams.schedule import Schedule
 from streams.store import Due, Entry, ProfileStore, Said
@@ -31,6 +32,7 @@ from streams.trigger import TIME, Cause, Trigger, action_id
 Row = tuple[bytes, int, int]
 EVERYTHING = None
 _NOTHING_SAID = Said([])
+RECEIVED_KEPT = 16
 
 
 @dataclass(slots=True)
@@ -120,14 +122,15 @@ class ProfileStep:
         entry.dirty = True
         profile.offset = position.offset
         if record.kind == "command":
-            self._command(profile, record, position)
-        elif profile.into:
+            self._command(entry, record, position)
+        elif record.part in profile.gone:
             position.refused = True
-            position.outputs.append(records.forwarded(value, profile.into))
+            position.outputs.append(records.forwarded(value, profile.gone[record.part][0]))
         else:
-            self._event(profile, record, value, position)
+            self._event(entry, record, value, position)
 
-    def _event(self, profile: Profile, record: Resolved, value: bytes, position: Position) -> None:
+    def _event(self, entry: Entry, record: Resolved, value: bytes, position: Position) -> None:
+        profile = entry.profile
         mark = mark_of(record)
         if (earlier := find_mark(profile, mark)) is not None:
             position.refused = True
@@ -138,7 +141,7 @@ class ProfileStep:
             position.refused = True
         else:
             position.fact = records.fact(value, record.one_id, position.partition, position.offset)
-            self._apply(profile, record, reading, mark, position)
+            self._apply(entry, record, reading, mark, position)
 
     def _read(self, record: Resolved, value: bytes, position: Position) -> Reading | None:
         """What an event will change; None if it cannot be read, which makes a dead letter."""
@@ -151,10 +154,15 @@ class ProfileStep:
         position.outputs.append(letter)
         return None
 
-    def _apply(self, profile: Profile, record: Resolved, reading: Reading, mark: bytes, position: Position) -> None:
+    def _apply(self, entry: Entry, record: Resolved, reading: Reading, mark: bytes, position: Position) -> None:
+        profile, part = entry.profile, open_part(entry, record.part)
         add_mark(profile, mark, record.received_at)
+        if part is not None:
+            add_mark(part, mark, record.received_at)
         if reading is SILENT:
             record_identifiers(profile, record)
+            if part is not None:
+                record_identifiers(part, record)
             return
         before = profile.as_of
         profile.as_of = max(before, min(record.time, record.received_at))
@@ -162,6 +170,8 @@ class ProfileStep:
         # A new day, or a moment that was waited for: time has passed as well.
         anew = not before or today != self._calendar.day(before) or 0 < profile.due <= profile.as_of
         touched = self._measure.apply(profile, record, reading, digest_of(mark), today)
+        if part is not None:
+            self._measure.apply(part, record, reading, digest_of(mark), today)
         if anew:
             self._measure.prune(profile, today)
         selection = EVERYTHING if anew else self._tagger.select(record.name, touched)
@@ -174,7 +184,7 @@ class ProfileStep:
             order_id = reading.order.order_id if reading.order else ""
             for name in names:
                 cause = Cause(name, record.time, record.received_at, record.message_id, order_id)
-                self._emit_actions(profile, context, cause, position)
+                self._emit_actions(entry, part, context, cause, position)
         profile.due = self._schedule.next_due(profile) if anew else self._schedule.after(profile, record.name, touched)
 
     def _repeat(self, profile: Profile, record: Resolved, value: bytes, position: Position) -> None:
@@ -192,57 +202,99 @@ class ProfileStep:
         profile = entry.profile
         entry.dirty = True
         mine = Position(position.partition, position.offset, seq=profile.person << 16)
-        if not profile.into:
+        if profile.part_numbers:
             profile.as_of = max(profile.as_of, time)
             context = self._context(profile)
             self._measure.prune(profile, context.today)
             self._retag(profile, context, EVERYTHING, "", mine)
-            self._emit_actions(profile, context, Cause(TIME, time, time), mine)
-        profile.due = 0 if profile.into else self._schedule.next_due(profile)
+            self._emit_actions(entry, None, context, Cause(TIME, time, time), mine)
+        profile.due = self._schedule.next_due(profile) if profile.part_numbers else 0
         position.outputs += mine.outputs
 
     # -- commands --------------------------------------------------------------------------------------------------
 
-    def _command(self, profile: Profile, record: Resolved, position: Position) -> None:
+    def _command(self, entry: Entry, record: Resolved, position: Position) -> None:
         match record.event:
-            case "merge":
-                self._freeze(profile, record, position)
-            case "await" | "state" if profile.into:
-                position.outputs.append(records.command(record.event, profile.into, record.other, record.time, record.state))
-            case "await" if record.other not in (*profile.merged, *profile.awaiting):
-                profile.awaiting.append(record.other)
-            case "state" if record.other not in profile.merged:
-                self._receive(profile, record, position)
+            case "await":
+                for number in record.parts:
+                    self._await(entry.profile, number, record.version)
+            case "move":
+                self._release(entry, record, position)
+            case "state":
+                self._receive(entry, record, position)
             case _:
                 pass
 
-    def _freeze(self, profile: Profile, record: Resolved, position: Position) -> None:
-        """The person turned out to be another: send everything there, and forward what still comes."""
-        survivor = profile.into = profile.into or record.other
-        state = base64.b64encode(pack_state(msgspec.structs.replace(profile, pending=[], tags={}, due=0)))
-        position.outputs.append(records.command("state", survivor, profile.person, record.time, state.decode()))
-        position.outputs += [records.forwarded(value, survivor) for _, value in profile.pending]
-        profile.due = 0
+    def _await(self, profile: Profile, number: int, version: int) -> None:
+        """A part is on its way to this person, unless it has come already, or has gone on since."""
+        if version in profile.received.get(number, ()) or profile.gone.get(number, (0, -1))[1] > version:
+            return
+        profile.gone.pop(number, None)
+        awaited = profile.awaiting.setdefault(number, [])
+        if version not in awaited:
+            awaited.append(version)
 
-    def _receive(self, profile: Profile, record: Resolved, position: Position) -> None:
-        """The state of somebody who turned out to be this person."""
-        loser = unpack_state(base64.b64decode(record.state))
-        merge(profile, loser)
-        profile.awaiting = [p for p in {*profile.awaiting, *loser.awaiting} if p not in profile.merged]
-        for person in (loser.person, *loser.merged):
-            change = Merge(
-                one_id=one_id(profile.person), person=profile.person, loser=one_id(person), loser_person=person, time=record.time,
-                message_id=record.message_id, p=position.partition, o=position.offset, seq=position.next_seq(),
-            )  # fmt: skip
-            position.outputs.append(records.output(records.CHANGES, change.one_id, change))
+    def _release(self, entry: Entry, record: Resolved, position: Position) -> None:
+        """Parts belong to another person now: send their states there, and forward what still comes."""
+        profile = entry.profile
+        leaving = [number for number in record.parts if not _is_over(profile, number, record.version)]
+        for number, state in take_out(entry, leaving).items():
+            profile.gone[number] = (record.other, record.version)
+            move = Move(record.version, profile.person, record.other, (number,))
+            encoded = base64.b64encode(pack_state(state)).decode()
+            awaited = profile.awaiting.pop(number, [])
+            position.outputs.append(records.command("state", record.other, move, record.time, encoded, awaited))
+        stay = []
+        for offset, value in profile.pending:
+            part = decode_resolved(value).part
+            if part in leaving:
+                position.outputs.append(records.forwarded(value, record.other))
+                position.also_refused.append(offset)
+            else:
+                stay.append((offset, value))
+        profile.pending = stay
+        if leaving:
+            self._look_anew(entry, record, position)
+
+    def _receive(self, entry: Entry, record: Resolved, position: Position) -> None:
+        """The state of a part that belongs to this person now."""
+        profile, (number,), version = entry.profile, record.parts, record.version
+        received = profile.received.get(number, [])
+        if version in received:  # it comes again; what it brought may have gone on since, with a later move
+            return
+        owner, left = profile.gone.get(number, (0, -1))
+        if left > version:
+            move = Move(version, record.other, owner, (number,))
+            position.outputs.append(records.command("state", owner, move, record.time, record.state, record.awaited))
+            return
+        profile.received[number] = [*received, version][-RECEIVED_KEPT:]
+        profile.gone.pop(number, None)
+        awaited = {*profile.awaiting.pop(number, ()), *record.awaited} - {*profile.received[number]}
+        if awaited:
+            profile.awaiting[number] = sorted(awaited)
+        put_in(entry, number, unpack_state(base64.b64decode(record.state)))
+        change = Merge(
+            one_id=one_id(profile.person), person=profile.person, loser=one_id(number), loser_person=number, version=version,
+            time=record.time, message_id=record.message_id, p=position.partition, o=position.offset, seq=position.next_seq(),
+        )  # fmt: skip
+        position.outputs.append(records.output(records.CHANGES, change.one_id, change))
+        self._look_anew(entry, record, position)
+
+    def _look_anew(self, entry: Entry, record: Resolved, position: Position) -> None:
+        """Parts have come or gone: tags and moments follow, and events that need not wait any longer have their turn."""
+        profile = entry.profile
+        if not profile.part_numbers and not profile.pending:
+            profile.tags, profile.due = {}, 0
+            return
         self._measure.prune(profile, self._calendar.day(profile.as_of))
         self._retag(profile, self._context(profile), EVERYTHING, record.message_id, position)
         if not profile.awaiting:
-            self._apply_pending(profile, position)
+            self._apply_pending(entry, position)
         profile.due = self._schedule.next_due(profile)
 
-    def _apply_pending(self, profile: Profile, position: Position) -> None:
-        """Nobody is awaited any more: the events that waited have their turn."""
+    def _apply_pending(self, entry: Entry, position: Position) -> None:
+        """Nothing is awaited any more: the events that waited have their turn."""
+        profile = entry.profile
         pending, profile.pending = profile.pending, []
         for offset, value in pending:
             record = decode_resolved(value)
@@ -252,7 +304,7 @@ class ProfileStep:
                 position.also_refused.append(offset)
             elif (reading := self._read(record, value, position)) is not None:
                 position.outputs.append(records.fact(value, one_id(profile.person), position.partition, offset))
-                self._apply(profile, record, reading, mark, position)
+                self._apply(entry, record, reading, mark, position)
             else:
                 position.also_refused.append(offset)
 
@@ -273,7 +325,11 @@ class ProfileStep:
             )  # fmt: skip
             position.outputs.append(records.output(records.CHANGES, key, record))
 
-    def _emit_actions(self, profile: Profile, context: Context, cause: Cause, position: Position) -> None:
+    def _emit_actions(self, entry: Entry, part: Profile | None, context: Context, cause: Cause, position: Position) -> None:
+        """Fire what a cause fires. The occasion is kept with the part whose event it was, or, if it was time, with all of them:
+        wherever a part goes, nobody gets it again.
+        """
+        profile = entry.profile
         key = one_id(profile.person)
         for trigger, occasion in self._trigger.fire(profile, context, cause):
             content = trigger.render(context)
@@ -285,6 +341,8 @@ class ProfileStep:
                     p=position.partition, o=position.offset, seq=position.next_seq(),
                 )  # fmt: skip
                 position.outputs.append(records.output(records.ACTIONS, key, action))
+            for state in open_all(entry) if cause.name == TIME else [part] if part is not None else ():
+                state.occasions[f"{trigger.rule.name}|{occasion}"] = cause.time
 
     def _dead_letter(
         self, value: bytes, position: Position, reason: str, where: str, detail: str, record: Resolved | None = None
@@ -296,6 +354,11 @@ class ProfileStep:
             p=origin[0], o=origin[1],
         )  # fmt: skip
         return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)
+
+
+def _is_over(profile: Profile, number: int, version: int) -> bool:
+    """Whether a part has moved on since: the command comes again, or too late."""
+    return version <= max(profile.gone.get(number, (0, -1))[1], *profile.received.get(number, ()), -1)
 
 
 def _decode(value: bytes) -> Resolved | None:

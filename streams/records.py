@@ -4,11 +4,14 @@ A resolved event is the collector's JSON with a head spliced in front; a fact is
 An output of a step is a topic's letter, a key (a OneID) and a value.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from cdp.events import EMPTY_OBJECT, NAMED_KINDS, UNNAMED_KINDS, Identifier, Source
 from cdp.people import one_id
 from cdp.topics import Names
+from rules.identity.place import Move
 
 Output = tuple[str, str, bytes]
 
@@ -30,8 +33,9 @@ def topics(names: Names) -> dict[str, str]:
 class Resolved(msgspec.Struct, kw_only=True):
     """What PROFILE reads of a record on `resolved`; everything else in it is passed on unread.
 
-    Commands (`kind` "command") carry `other`: for ``merge`` the survivor, for ``await`` and ``state`` the loser;
-    ``state`` carries the loser's profile as base64.
+    An event counts in `part` of its person. Commands (`kind` "command") are about `parts` that move from one person to
+    another, in the move `version`: ``await`` tells the new owner, ``move`` the old one, whose name `other` is in either
+    case the opposite; ``state`` brings a part's state as base64, and the moves of it that the old owner still `awaited`.
     """
 
     kind: str
@@ -47,8 +51,12 @@ class Resolved(msgspec.Struct, kw_only=True):
     traits: msgspec.Raw = EMPTY_OBJECT
     bot: bool = False
     source: Source = Source()
+    part: int = 0
     other: int = 0
+    parts: list[int] = []
+    version: int = 0
     state: str = ""
+    awaited: list[int] = []
 
     @property
     def name(self) -> str:
@@ -60,16 +68,19 @@ decode_resolved = msgspec.json.Decoder(Resolved).decode
 
 
 class Command(msgspec.Struct, kw_only=True):
-    """A command on `resolved`, as written. `event` is ``merge``, ``await`` or ``state``."""
+    """A command on `resolved`, as written: see `Resolved`."""
 
     one_id: str
     person: int
     kind: str = "command"
     event: str
     other: int
+    parts: list[int]
+    version: int
     time: int
     message_id: str
     state: str = ""
+    awaited: list[int] = []
 
 
 class Tick(msgspec.Struct, kw_only=True):
@@ -82,25 +93,28 @@ class Tick(msgspec.Struct, kw_only=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def command(event: str, person: int, other: int, time: int, state: str = "") -> Output:
-    """A command as an output of a step. The same command always has the same message id."""
+def command(event: str, person: int, move: Move, time: int, state: str = "", awaited: Sequence[int] = ()) -> Output:
+    """A command to a person, as an output of a step. The same command always has the same message id."""
     key = one_id(person)
+    other = move.source if person == move.target else move.target
     record = Command(
-        one_id=key, person=person, event=event, other=other, time=time, message_id=f"{event}:{key}:{one_id(other)}", state=state
-    )
+        one_id=key, person=person, event=event, other=other, parts=list(move.parts), version=move.version, time=time,
+        message_id=f"{event}:{move.version}:{'-'.join(map(str, move.parts))}:{key}", state=state, awaited=list(awaited),
+    )  # fmt: skip
     return RESOLVED, key, _encode(record)
 
 
-def resolved(event: bytes, person: int, partition: int, offset: int) -> Output:
-    """The collector's event with its person and its position on `events`."""
+def resolved(event: bytes, person: int, part: int, partition: int, offset: int) -> Output:
+    """The collector's event with its person, the part of the person that it counts in, and its position on `events`."""
     key = one_id(person)
-    return RESOLVED, key, f'{{"one_id":"{key}","person":{person},"origin":[{partition},{offset}],'.encode() + event[1:]
+    head = f'{{"one_id":"{key}","person":{person},"part":{part},"origin":[{partition},{offset}],'
+    return RESOLVED, key, head.encode() + event[1:]
 
 
 def forwarded(record: bytes, person: int) -> Output:
-    """A resolved event, addressed to another person. The head up to ``"origin"`` is the one `resolved` writes."""
+    """A resolved event, addressed to another person. The head up to ``"part"`` is the one `resolved` writes."""
     key = one_id(person)
-    return RESOLVED, key, f'{{"one_id":"{key}","person":{person},'.encode() + record[record.index(b'"origin"') :]
+    return RESOLVED, key, f'{{"one_id":"{key}","person":{person},'.encode() + record[record.index(b'"part"') :]
 
 
 def fact(record: bytes, key: str, partition: int, offset: int) -> Output:

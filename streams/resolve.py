@@ -3,22 +3,32 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import get_args
 
 import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import DeadLetter, Identifier, decode_event, encode
+from cdp.identity import Decision, IdRecord, Seen, Verdict
 from rules.identity import normalise
+from rules.identity.model import IdentityRules
+from rules.identity.place import Move, Placed
+from rules.identity.sight import Sighting, is_express, says_nothing_new
 from streams import records
-from streams.graph import IdentityGraph, Linked, LinkRequest, Merged
+from streams.graph import IdentityGraph, Located
 from streams.records import Output
 
 Row = tuple[bytes, int, int]
 
 WEAKEST = 99
+REMEMBERED = 200_000  # links whose evidence is known to be in the graph
 
 _MINIMUM_TIME = 0
 _MAXIMUM_TIME = 4_102_444_800_000_000  # the year 2100
+
+
+class _Source(msgspec.Struct, frozen=True):
+    name: str = ""
 
 
 class _Envelope(msgspec.Struct):
@@ -28,45 +38,56 @@ class _Envelope(msgspec.Struct):
     kind: str
     time: int
     received_at: int
+    event: str = ""
     ids: list[Identifier] = []
+    source: _Source = _Source()
+
+
+class _Decided(msgspec.Struct):
+    """The properties of a decision."""
+
+    pairs: list[tuple[str, str]]
+    by: str = ""
+    note: str = ""
 
 
 _read = msgspec.json.Decoder(_Envelope).decode
+_read_decision = msgspec.json.Decoder(_Decided).decode
 
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:
-    """A valid event: its bytes, and its identifiers, strongest first."""
+    """A valid event: its bytes, and what it says about who is who."""
 
     value: bytes
-    ids: tuple[str, ...]
+    sighting: Sighting
 
 
 class ResolveStep:
     """Processes batches of `events`.
 
     Args:
-        priorities: identifier type to its priority, 1 the strongest.
         committed: partition to committed offset of this job.
         partitions: how many partitions `events` has.
-        now: the wall clock, for dead letters only.
+        now: the wall clock, for dead letters and commands only.
     """
 
     def __init__(
         self,
         graph: IdentityGraph,
-        priorities: Mapping[str, int],
+        rules: IdentityRules,
         committed: Mapping[int, int],
         partitions: int,
         now: Callable[[], int],
     ) -> None:
         self._graph = graph
-        self._priorities = priorities
+        self._rules = rules
         self._committed = committed
         self._partitions = partitions
         self._now = now
         self._recovered = False
         self._normal = lru_cache(maxsize=200_000)(self._normal_form)
+        self._evidence: dict[tuple[str, str, str], Seen] = {}
 
     def process(self, rows: list[Row]) -> list[list[Output]]:
         """The outputs of each row: its resolved event, commands of merges, or a dead letter. Raises only when Redis fails."""
@@ -79,28 +100,29 @@ class ResolveStep:
                 accepted[index] = self._accept(value)
             except InvalidEvent as error:
                 outputs[index].append(self._dead_letter(error, value, partition, offset))
-        linked = self._link(rows, accepted)
+        placed = self._place(rows, accepted)
         for index, event in accepted.items():
             _, partition, offset = rows[index]
-            for merged in linked[index].merges:
-                outputs[index] += _merge_commands(merged, self._now())
-            outputs[index].append(records.resolved(event.value, linked[index].person, partition, offset))
+            place = placed[index]
+            for move in place.moves:
+                outputs[index] += _commands(move, self._now())
+            outputs[index].append(records.resolved(event.value, place.person, place.part, partition, offset))
         return outputs
 
     def _recover(self) -> list[Output]:
-        """The merges that may have been made, but not said, before the start: say them again, before anything else.
+        """The moves that may have been made, but not said, before the start: say them again, before anything else.
 
-        Those of every partition, whoever reads it: an event that is resolved anew goes to the survivor now, and the survivor
-        must know first whose state is on its way, or it would apply what the loser has applied already.
+        Those of every partition, whoever reads it: an event that is resolved anew goes to the new owner now, and that owner
+        must know first what is on its way, or it would apply what the old one has applied already.
         """
         self._recovered = True
-        said: list[Output] = []
+        moves: list[Move] = []
         for partition in range(self._partitions):
             offset = self._committed.get(partition, 0)
-            self._graph.forget_merges(partition, offset)
-            for merged in self._graph.merges_since(partition, offset):
-                said += _merge_commands(merged, self._now())
-        return said
+            self._graph.forget_moves(partition, offset)
+            moves += self._graph.moves_since(partition, offset)
+        moves.sort(key=lambda move: move.version)
+        return [command for move in moves for command in _commands(move, self._now())]
 
     def _accept(self, value: bytes) -> _Accepted:
         try:
@@ -118,39 +140,84 @@ class ResolveStep:
             raise InvalidEvent("missing_identifier", "ids", "no identifier that identifies anybody.")
         if any(form is None or not form[2] for form in forms):
             value = self._rewrite(value)
-        # To say that two identifiers part is not to say that they belong together: nothing is linked.
-        linkable = usable[:1] if envelope.kind == "unbind" else usable
-        return _Accepted(value, tuple(form[1] for form in linkable))
+        return _Accepted(value, self._sighting(envelope, tuple(form[1] for form in usable), value))
+
+    def _sighting(self, envelope: _Envelope, ids: tuple[str, ...], value: bytes) -> Sighting:
+        decisions: tuple[Decision, ...] = ()
+        if envelope.kind == "decision":
+            decisions = self._decisions(envelope, value)
+        return Sighting(
+            ids, envelope.time, envelope.source.name, envelope.message_id, is_express(envelope.kind, envelope.event),
+            envelope.kind == "unbind", decisions=decisions,
+        )  # fmt: skip
+
+    def _decisions(self, envelope: _Envelope, value: bytes) -> tuple[Decision, ...]:
+        try:
+            decided = _read_decision(decode_event(value).properties)
+        except msgspec.MsgspecError as error:
+            raise InvalidEvent("malformed", "properties", f"not a decision: {error}") from None
+        if envelope.event not in get_args(Verdict):
+            raise InvalidEvent("malformed", "event", f"a decision is one of {', '.join(get_args(Verdict))}.")
+        verdict: Verdict = "apart" if envelope.event == "apart" else "together"
+        pairs = [sorted(pair) for pair in decided.pairs]
+        return tuple(Decision(a, b, verdict, envelope.time, decided.by, decided.note) for a, b in pairs)
 
     def _normal_form(self, type_: str, value: str) -> tuple[int, str, bool] | None:
         """(priority, "type:value", unchanged); None if the identifier identifies nobody."""
-        normal = normalise(type_, value)
+        normal = normalise(type_, value, self._rules)
         if normal is None or ":" in type_ or not type_:
             return None
-        return self._priorities.get(type_, WEAKEST), f"{type_}:{normal}", normal == value
+        declared = self._rules.identifiers.get(type_)
+        return declared.priority if declared is not None else WEAKEST, f"{type_}:{normal}", normal == value
 
     def _rewrite(self, value: bytes) -> bytes:
         """The event with its identifiers in normal form, and without those that identify nobody."""
         event = decode_event(value)
-        normal = [(i.type, normalise(i.type, i.value)) for i in event.ids]
+        normal = [(i.type, normalise(i.type, i.value, self._rules)) for i in event.ids]
         event.ids = [Identifier(type_, form) for type_, form in normal if form is not None]
         return encode(event)
 
-    def _link(self, rows: list[Row], accepted: dict[int, _Accepted]) -> dict[int, Linked]:
-        known = self._graph.look_up(list({key for event in accepted.values() for key in event.ids}))
-        linked: dict[int, Linked] = {}
+    def _place(self, rows: list[Row], accepted: dict[int, _Accepted]) -> dict[int, Placed]:
+        """Whose each event is. What the graph knows already is one read for the batch; only what is new is linked."""
+        known = self._graph.look_up(list({key for event in accepted.values() for key in event.sighting.keys}))
+        placed: dict[int, Placed] = {}
         slow: list[int] = []
         changed: set[str] = set()  # identifiers that a slower event of this batch may move: keep the order of events
         for index, event in accepted.items():
-            people = {known.get(key) for key in event.ids}
-            if len(people) == 1 and None not in people and changed.isdisjoint(event.ids):
-                linked[index] = Linked(next(person for person in people if person is not None))
+            sighting = event.sighting
+            found = self._find(sighting, known) if changed.isdisjoint(sighting.ids) else None
+            if found is not None:
+                placed[index] = found
             else:
                 slow.append(index)
-                changed.update(event.ids)
-        requests = [LinkRequest(accepted[index].ids, rows[index][1], rows[index][2]) for index in slow]
-        linked.update(zip(slow, self._graph.link(requests), strict=True))
-        return linked
+                changed.update(sighting.keys)
+        located = [Located(accepted[index].sighting, rows[index][1], rows[index][2]) for index in slow]
+        places, evidence = self._graph.place(located, known)
+        placed.update(zip(slow, places, strict=True))
+        if len(self._evidence) > REMEMBERED:
+            self._evidence.clear()  # cheaper than keeping an order
+        self._evidence.update(evidence)
+        return placed
+
+    def _find(self, sighting: Sighting, known: Mapping[str, IdRecord]) -> Placed | None:
+        """Whose an event is that tells the graph nothing new; None if it may tell something."""
+        if sighting.unbinds or sighting.decisions:
+            return None
+        spans = []
+        for key in sighting.ids:
+            record = known.get(key)
+            if record is None or not (span := record.at(sighting.time)).part:
+                return None
+            spans.append(span)
+        first, *others = spans
+        if not first.is_shared:
+            for key, span in zip(sighting.ids[1:], others, strict=True):
+                if not span.is_shared:
+                    seen = self._evidence.get((sighting.source, sighting.ids[0], key))
+                    if seen is None or not says_nothing_new(seen, sighting):
+                        return None
+        mine = next((span for span in spans if not span.is_shared), first)
+        return Placed(mine.part, mine.person)
 
     def _dead_letter(self, error: InvalidEvent, value: bytes, partition: int, offset: int) -> Output:
         letter = DeadLetter(
@@ -160,9 +227,6 @@ class ResolveStep:
         return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)
 
 
-def _merge_commands(merged: Merged, now: int) -> list[Output]:
-    """The survivor learns whom to wait for before the loser learns where to go."""
-    return [
-        records.command("await", merged.survivor, merged.loser, now),
-        records.command("merge", merged.loser, merged.survivor, now),
-    ]
+def _commands(move: Move, now: int) -> list[Output]:
+    """The new owner learns what to wait for before the old one learns where to send it."""
+    return [records.command("await", move.target, move, now), records.command("move", move.source, move, now)]

@@ -2,12 +2,12 @@
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import redis
 
-from cdp.profile import Profile, pack, unpack
+from cdp.profile import Profile, new_profile, pack, pack_state, unpack
 from cdp.topics import Names
 from streams.functions import Functions
 from streams.records import Output
@@ -23,12 +23,19 @@ class StaleWriter(RuntimeError):
 
 @dataclass(slots=True)
 class Entry:
-    """A loaded profile. `version` 0: it is new."""
+    """A loaded profile. `version` 0: it is new; `opened`: parts that were decoded, as they are now, by number."""
 
     key: str
     profile: Profile
     version: int
     dirty: bool = False
+    opened: dict[int, Profile] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Write the parts that were opened back into the profile."""
+        for number, state in self.opened.items():
+            self.profile.parts[number] = pack_state(state)
+        self.opened.clear()
 
 
 class Said(msgspec.Struct, array_like=True):
@@ -112,6 +119,7 @@ class ProfileStore:
             chunk = dirty[start : start + SAVE_CHUNK]
             arguments: list[bytes] = []
             for _, _, entry in chunk:
+                entry.close()
                 arguments.append(_VERSION.pack(entry.version) if entry.version else b"")
                 arguments.append(pack(entry.profile, entry.version + 1))
             self._functions.save(pipeline, [entry.key for _, _, entry in chunk], arguments)
@@ -144,11 +152,3 @@ class ProfileStore:
 
     def _outbox_key(self, partition: int) -> str:
         return f"{self._names.prefix}:outbox:{partition}"
-
-
-def new_profile(person: int) -> Profile:
-    """Nobody knows anything of this person yet; the containers are the profile's own."""
-    return Profile(
-        person=person, identifiers={}, attributes={}, days={}, moments={}, orders={}, occasions={}, merged=[], marks={},
-        tags={}, awaiting=[], pending=[],
-    )  # fmt: skip

@@ -44,7 +44,7 @@ def as_resolved(event: Event, person: int = 1) -> Resolved:
 
 
 def new_profile(person: int = 1) -> Profile:
-    from streams.store import new_profile as make
+    from cdp.profile import new_profile as make
 
     return make(person)
 

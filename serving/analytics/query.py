@@ -7,8 +7,8 @@ from clickhouse_connect.driver.client import Client
 
 MAX_SECONDS = 60
 
-# Who a person is today: merges are looked up when the question is asked, not when the fact is written.
-SURVIVOR = "dictGetOrDefault({overrides:String}, 'person', toUInt64(person), person)"
+# Whose a fact is today: what moved is looked up when the question is asked, not when the fact is written.
+SURVIVOR = "dictGetOrDefault({overrides:String}, 'person', toUInt64(part), person)"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ from typing import Any
 import msgspec
 from redis.exceptions import RedisError
 
+from cdp.clock import wall_clock
 from cdp.errors import Unavailable
+from cdp.identity import decode_record
 from cdp.people import MAX_PERSON, person_number
 from cdp.profile import Profile, unpack
 from cdp.topics import Names
@@ -44,12 +46,14 @@ async def by_identifier(redis: Any, names: Names, identifier: str) -> Found:
     if normal is None:
         raise ApiError(404, "This value identifies nobody: it is empty, too long or blocked by the identity rules.", field="id")
     try:
-        number = await redis.get(names.identifier_key(type_, normal))
+        value = await redis.get(f"{names.identifier_prefix}{type_}:{normal}")
     except RedisError as error:
         raise _away() from error
-    if number is None:
+    if value is None:
         raise ApiError(404, "Nobody is known by this identifier.", "Events take about a second to arrive here.", field="id")
-    return await _follow(redis, names, int(number), "Nobody is known by this identifier yet.")
+    return await _follow(
+        redis, names, decode_record(value).current(wall_clock()).person, "Nobody is known by this identifier yet."
+    )
 
 
 async def _follow(redis: Any, names: Names, asked: int, missing: str) -> Found:
@@ -60,9 +64,9 @@ async def _follow(redis: Any, names: Names, asked: int, missing: str) -> Found:
             if value is None:
                 break
             profile, _version = unpack(value)
-            if not profile.into:
+            if person not in profile.gone:
                 return Found(profile, asked)
-            person = profile.into
+            person = profile.gone[person][0]
     except RedisError as error:
         raise _away() from error
     except msgspec.DecodeError as error:

@@ -9,13 +9,13 @@ from cdp.profile import Profile
 QUERY = """
 SELECT toUnixTimestamp64Micro(event_time), kind, event, channel, store, message_id, properties
 FROM events
-WHERE person IN {people:Array(UInt32)}
+WHERE part IN {parts:Array(UInt32)}
 ORDER BY event_time DESC, source_partition DESC, source_offset DESC
 LIMIT {limit:UInt32}
 """
 
 
 def recent_events(client: Client, profile: Profile, limit: int) -> list[tuple[Any, ...]]:
-    """The newest events of a person and of everyone who became this person."""
-    result = client.query(QUERY, parameters={"people": [profile.person, *profile.merged], "limit": limit})
+    """The newest events of a person."""
+    result = client.query(QUERY, parameters={"parts": profile.part_numbers, "limit": limit})
     return [tuple(row) for row in result.result_rows]

@@ -20,7 +20,7 @@ def view(found: Found, calendar: Calendar, recent: list[tuple[Any, ...]] | None,
     return ProfileView(
         one_id=one,
         asked=one_id(found.asked) if found.asked != profile.person else None,
-        merged_from=[one_id(person) for person in sorted(profile.merged)],
+        merged_from=[one_id(number) for number in profile.part_numbers if number != profile.person],
         first_seen=_iso(profile.first_seen),
         last_seen=_iso(profile.last_seen),
         events=profile.events,

@@ -13,6 +13,7 @@ import pytest
 from cdp.clickhouse import connect
 from cdp.clock import SECOND, wall_clock
 from cdp.events import Event, Identifier, encode
+from cdp.identity import decode_record
 from cdp.kafka import producer
 from cdp.profile import unpack
 from cdp.redis import connect as connect_redis
@@ -92,7 +93,7 @@ def test_kills_in_the_middle_of_a_replay_lose_nothing_and_double_nothing(stack: 
     ledger = json.loads(stack.cdp("ledger", "--json", "--wait", "90").stdout)
     assert ledger["balanced"], ledger
     assert (count(), count("uniqExact(message_id)")) == (EVENTS, EVENTS)
-    merged = "uniqExact(dictGetOrDefault('person_overrides', 'person', toUInt64(person), person))"
+    merged = "uniqExact(dictGetOrDefault('person_overrides', 'person', toUInt64(part), person))"
     assert count(merged) == PEOPLE
     totals = clickhouse.query(
         "SELECT count() AS n, sum(amount) AS amount FROM orders WHERE startsWith(order_id, {run:String})",
@@ -100,7 +101,8 @@ def test_kills_in_the_middle_of_a_replay_lose_nothing_and_double_nothing(stack: 
     ).first_item
     assert (totals["n"], int(totals["amount"])) == (EVENTS // 10, EVENTS)
     for person in range(0, PEOPLE, 50):
-        number = int(redis.get(Names("cdp").identifier_key("user_id", f"{run}-u{person}")))
+        record = decode_record(redis.get(f"{Names('cdp').identifier_prefix}user_id:{run}-u{person}"))
+        number = record.spans[0].person
         profile = unpack(redis.get(Names("cdp").profile_key(number)))[0]
         assert (profile.events, len(profile.orders)) == (EVENTS // PEOPLE, EVENTS // PEOPLE // 10)
         assert profile.tags["order_amount"].value == EVENTS // PEOPLE

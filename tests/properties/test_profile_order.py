@@ -72,7 +72,6 @@ def test_merging_two_halves_makes_the_profile_of_the_whole(history: list, seed: 
     merge(survivor, unpack_state(pack_state(loser)))
     DESK.measure.prune(survivor, CALENDAR.day(survivor.as_of))
     whole = DESK.apply(new_profile(1), *events)
-    whole.merged = survivor.merged
     DESK.at(survivor, 0)
     DESK.at(whole, 0)
     survivor.due = DESK.schedule.next_due(survivor)

@@ -14,6 +14,7 @@ import pytest
 
 from cdp.clock import DAY
 from cdp.errors import CdpError, Unavailable
+from cdp.identity import IdRecord, Span, encode_record
 from cdp.profile import FINAL, Attribute, Order, Placed, Profile, Tag, pack
 from cdp.settings import Settings
 from cdp.topics import Names
@@ -242,13 +243,13 @@ def test_a_profile_is_found_by_identifier_and_through_merges(api: Api) -> None:
     placed = Placed(NOW - DAY, 1, 1_250_000, 30_000, "CNY", {})
     profile = Profile(
         person=1, as_of=NOW, first_seen=NOW - DAY, last_seen=NOW, events=3, identifiers={"phone:+8613900000001": NOW - DAY},
-        attributes={"name": Attribute("Ann", NOW, 1), "unset": Attribute(None, NOW, 1, gone=True)}, merged=[2],
+        attributes={"name": Attribute("Ann", NOW, 1), "unset": Attribute(None, NOW, 1, gone=True)}, parts={1: b"", 2: b""},
         tags={"vip": Tag(True, NOW), "first_order": Tag(NOW - DAY, NOW)},
         orders={"o1": Order(placed, {5: (NOW, 250_000, "")}), "o2": Order(placed, {}, FINAL)},
     )  # fmt: skip
     api.store = {
-        NAMES.profile_key(1): pack(profile, 7), NAMES.profile_key(2): pack(Profile(person=2, into=1), 1),
-        NAMES.identifier_key("phone", "+8613900000001"): b"2",
+        NAMES.profile_key(1): pack(profile, 7), NAMES.profile_key(2): pack(Profile(person=2, gone={2: (1, 9)}), 1),
+        NAMES.identifier_prefix + "phone:+8613900000001": encode_record(IdRecord(0, [Span(0, 2, 2)])),
     }  # fmt: skip
     for path in ("/v1/profiles/P0000000002", "/v1/profiles?id=phone:139 0000 0001"):
         found = reading(api, path).json()

@@ -1,0 +1,258 @@
+"""Who is who: the identifiers of a component fall into people. A pure function of the set of evidence, decisions and rules.
+
+Links are taken strongest first, of equals the earliest first (Kruskal's order), and join their two ends unless the person
+that came of it would break a limit of `identity.yaml`. Then the weaker end gives way. If it is an exclusive identifier that
+the two sides disagree about, the weaker end serves several people: from the moment on at which both are known, it stands for
+nobody of them, and what only it says belongs to a person of its own.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cdp.clock import DAY
+from cdp.identity import Component, Link, Node, Refusal, Verdict
+from rules.identity.model import IdentifierType, IdentityRules, Limit
+
+SHARED = -1
+WINDOWS = {"day": DAY, "week": 7 * DAY, "month": 30 * DAY, "year": 365 * DAY}
+UNDECLARED = IdentifierType("", 99)
+
+Vertex = tuple[str, int]
+"""An identifier's key and its epoch, or SHARED."""
+Pair = tuple[str, str]
+
+
+class Edge(NamedTuple):
+    """A link between two epochs, in the order in which links are taken: decided ones, then by confidence, then by time."""
+
+    undecided: bool
+    doubt: float
+    priority: int
+    time: int
+    a: Vertex
+    b: Vertex
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """The people of a component.
+
+    Attributes:
+        groups: each vertex that a link touches, or that is an identifier's first epoch, in one of them; those who are shared
+            are in none.
+        cuts: by identifier, where its epochs end, ascending.
+        shared_from: after which time an identifier stands for nobody in particular.
+    """
+
+    groups: tuple[tuple[Vertex, ...], ...]
+    cuts: Mapping[str, tuple[int, ...]]
+    shared_from: Mapping[str, int]
+    refusals: tuple[Refusal, ...]
+
+
+def type_of(key: str) -> str:
+    """The type in ``type:value``."""
+    return key[: key.index(":")]
+
+
+def rule_of(key: str, rules: IdentityRules) -> IdentifierType:
+    """The rule for an identifier; a type that is not declared is weak and unlimited."""
+    return rules.identifiers.get(type_of(key), UNDECLARED)
+
+
+def group(component: Component, rules: IdentityRules) -> Grouping:
+    """Let the identifiers of a component fall into people."""
+    links_of: dict[str, list[Link]] = {key: [] for key in component.nodes}
+    for link in component.links:
+        links_of[link.a].append(link)
+        links_of[link.b].append(link)
+    cuts = {key: _cuts(node, links_of[key], rules) for key, node in component.nodes.items()}
+    verdicts = standing(component)
+    shared: dict[str, int] = {}
+    while True:
+        attempt = _Attempt(component, rules, cuts, shared, verdicts)
+        attempt.run()
+        if not attempt.contested:
+            return attempt.grouping()
+        # The earliest first: what a shared identifier glues wrongly comes later than its being shared, and may vanish with it.
+        time, key = min(attempt.contested)
+        shared[key] = time
+
+
+def standing(component: Component) -> dict[Pair, Verdict]:
+    """The latest decision on each pair of identifiers."""
+    latest = sorted(component.decisions, key=lambda d: (d.time, d.verdict))
+    return {(decision.a, decision.b): decision.verdict for decision in latest}
+
+
+def _cuts(node: Node, links: Iterable[Link], rules: IdentityRules) -> tuple[int, ...]:
+    """Where the epochs of an identifier end: where it was unbound, and a lifetime after it was last seen with another one."""
+    days = rule_of(node.key, rules).lifetime_days
+    if not days:
+        return tuple(node.unbound)
+    seen = sorted({time for link in links for time in link.moments()})
+    ends = [
+        last + days * DAY
+        for last, following in zip(seen, [*seen[1:], None], strict=True)
+        if following is None or following > last + days * DAY
+    ]
+    return tuple(sorted({*node.unbound, *ends}))
+
+
+@dataclass(slots=True)
+class _Person:
+    """A group in the making: identifiers by type, each with the time at which it came in."""
+
+    members: list[Vertex]
+    by_type: dict[str, dict[str, int]]
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One pass over the links, with what is known to be shared."""
+
+    component: Component
+    rules: IdentityRules
+    cuts: Mapping[str, tuple[int, ...]]
+    shared: Mapping[str, int]
+    verdicts: Mapping[Pair, Verdict]
+    people: dict[Vertex, _Person] = field(default_factory=dict)
+    attached: dict[Vertex, int] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+    contested: list[tuple[int, str]] = field(default_factory=list)
+
+    def run(self) -> None:
+        for key in self.component.nodes:
+            self._person((key, 0), None)
+        for edge in sorted(self._edges()):
+            self._take(edge)
+
+    def grouping(self) -> Grouping:
+        distinct = {id(person): person for person in self.people.values()}
+        groups = sorted(tuple(sorted(person.members)) for person in distinct.values())
+        refusals = sorted(self.refusals, key=lambda refusal: (refusal.time, refusal.a, refusal.b, refusal.reason))
+        return Grouping(tuple(groups), self.cuts, dict(self.shared), tuple(refusals))
+
+    def _vertex(self, key: str, time: int) -> Vertex:
+        since = self.shared.get(key)
+        if since is not None and time > since:
+            return key, SHARED
+        cuts = self.cuts[key]
+        return key, bisect_right(cuts, time) if cuts else 0
+
+    def _edges(self) -> list[Edge]:
+        edges = []
+        for link in self.component.links:
+            verdict = self.verdicts.get((link.a, link.b))
+            if verdict == "apart":
+                self.refusals.append(Refusal(link.a, link.b, "decided", self._weaker(link.a, link.b), link.first))
+                continue
+            one, two = rule_of(link.a, self.rules), rule_of(link.b, self.rules)
+            seen: dict[tuple[Vertex, Vertex], int] = {}
+            for time in link.moments():
+                ends = self._vertex(link.a, time), self._vertex(link.b, time)
+                seen.setdefault(ends, time)
+            for (a, b), time in seen.items():
+                if SHARED in (a[1], b[1]):
+                    continue
+                doubt, priority = -min(one.strength, two.strength), max(one.priority, two.priority)
+                edges.append(Edge(verdict != "together", doubt, priority, time, a, b))
+        return edges + self._decided()
+
+    def _decided(self) -> list[Edge]:
+        """Pairs that somebody put together though no link says so."""
+        linked = {(link.a, link.b) for link in self.component.links}
+        return [
+            Edge(False, 0.0, 0, 0, (a, 0), (b, 0))
+            for (a, b), verdict in self.verdicts.items()
+            if verdict == "together" and (a, b) not in linked and a in self.component.nodes and b in self.component.nodes
+        ]
+
+    def _person(self, vertex: Vertex, time: int | None) -> _Person:
+        person = self.people.get(vertex)
+        if person is None:
+            key = vertex[0]
+            person = self.people[vertex] = _Person([vertex], {type_of(key): {key: time if time is not None else -1}})
+        return person
+
+    def _take(self, edge: Edge) -> None:
+        one, two = self._person(edge.a, edge.time), self._person(edge.b, edge.time)
+        if one is not two:
+            broken = broken_limit(one.by_type, two.by_type, edge.time, self.rules) if edge.undecided else None
+            if broken is not None:
+                self._refuse(edge, *broken)
+                return
+            self._join(one, two, edge.time)
+        for vertex in (edge.a, edge.b):
+            self.attached[vertex] = min(edge.time, self.attached.get(vertex, edge.time))
+
+    def _join(self, one: _Person, two: _Person, time: int) -> None:
+        if len(one.members) < len(two.members):
+            one, two = two, one
+        for vertex in two.members:
+            self.people[vertex] = one
+        one.members += two.members
+        for person in (one, two):
+            for keys in person.by_type.values():
+                for key, since in keys.items():
+                    if since < 0:
+                        keys[key] = time
+        for type_, keys in two.by_type.items():
+            mine = one.by_type.setdefault(type_, {})
+            for key, since in keys.items():
+                mine[key] = min(since, mine.get(key, since))
+
+    def _refuse(self, edge: Edge, type_: str, limit: Limit) -> None:
+        (a, _), (b, _) = edge.a, edge.b
+        weaker = edge.a if self._weaker(a, b) == a else edge.b
+        exclusive = limit.window == "ever" and limit.count == 1
+        detail = f"a person has one {type_}" if exclusive else f"a person has at most {limit.count} {type_} {_per(limit)}"
+        both_exclusive = rule_of(weaker[0], self.rules).exclusive
+        self.refusals.append(
+            Refusal(
+                a, b, "exclusive" if exclusive else "limit", weaker[0], edge.time, detail, review=exclusive and both_exclusive
+            )
+        )
+        if exclusive and not both_exclusive and weaker[0] not in self.shared:
+            self.contested.append((max(edge.time, self.attached.get(weaker, edge.time)), weaker[0]))
+
+    def _weaker(self, a: str, b: str) -> str:
+        """The end that gives way: of the lower priority, else the one whose name comes later."""
+        return max((a, b), key=lambda key: (rule_of(key, self.rules).priority, key))
+
+
+def broken_limit(
+    one: Mapping[str, Mapping[str, int]], two: Mapping[str, Mapping[str, int]], time: int, rules: IdentityRules
+) -> tuple[str, Limit] | None:
+    """The type and limit that two people would break together; None if they may be one.
+
+    Args:
+        one, two: by type, each identifier and when it came in; -1: with this link, at `time`.
+    """
+    for type_ in one.keys() & two.keys() if len(one) < len(two) else two.keys() & one.keys():
+        limits = rules.identifiers.get(type_, UNDECLARED).limits
+        if not limits or one[type_].keys() == two[type_].keys():
+            continue
+        together = dict(two[type_])
+        for key, since in one[type_].items():
+            together[key] = min(since, together.get(key, since))
+        for limit in limits:
+            if exceeds([time if since < 0 else since for since in together.values()], limit):
+                return type_, limit
+    return None
+
+
+def exceeds(times: list[int], limit: Limit) -> bool:
+    """Whether more identifiers than allowed came in, ever or within some window."""
+    if len(times) <= limit.count:
+        return False
+    if limit.window == "ever":
+        return True
+    ordered, width = sorted(times), WINDOWS[limit.window]
+    return any(later - earlier < width for earlier, later in zip(ordered, ordered[limit.count :], strict=False))
+
+
+def _per(limit: Limit) -> str:
+    return "ever" if limit.window == "ever" else f"per {limit.window}"

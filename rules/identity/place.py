@@ -1,0 +1,283 @@
+"""Place events: each finds, or founds, its person. Works on what of the graph was loaded, in memory; others load and save it.
+
+Linking puts components together, takes the evidence in, and lets the identifiers fall into people anew
+(`rules.identity.group`). What belonged to one person before and belongs to another one now has moved: see `Move`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cdp.identity import HISTORY_KEPT, Change, Component, IdRecord, Node, Refusal, Seen, Span
+from rules.identity.group import SHARED, Grouping, Vertex, group
+from rules.identity.model import IdentityRules
+from rules.identity.sight import Sighting, decide, find_link, see_link, see_unbinding
+
+CHANGE_BITS = 20  # changes of one loaded graph are numbered in so many bits
+MAX_NODES = 500  # identifiers that hang together: with more of them evidence says nothing about a person any more
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Parts of a profile belong to another person now. `version` grows with each change of the graph."""
+
+    version: int
+    source: int
+    target: int
+    parts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Whose event it is, in which part of the profile it counts, and what moved because of it."""
+
+    part: int
+    person: int
+    moves: tuple[Move, ...] = ()
+
+
+@dataclass
+class Graph:
+    """The part of the graph that is at hand.
+
+    Args:
+        records: of the identifiers that will be asked for; those that are missing are new.
+        components: those of these records, by their ids.
+        draw_number: gives the next number of a person or part.
+        version: later than that of every change before; those made here follow it.
+
+    Attributes:
+        touched, absorbed: components that changed, and that were put into others.
+        changed: identifiers whose records changed.
+        loaded: identifiers of the components as they came.
+        changes: how many changes were made.
+    """
+
+    rules: IdentityRules
+    records: dict[str, IdRecord]
+    components: dict[int, Component]
+    draw_number: Callable[[], int]
+    version: int = 0
+    touched: set[int] = field(default_factory=set)
+    absorbed: set[int] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+    loaded: frozenset[str] = frozenset()
+    changes: int = 0
+
+    def __post_init__(self) -> None:
+        """The records of all identifiers of a component follow from it."""
+        self.loaded = frozenset(key for component in self.components.values() for key in component.nodes)
+        for component in self.components.values():
+            for key, node in component.nodes.items():
+                self.records[key] = IdRecord(component.id, _spans(component, node))
+
+    def place(self, sighting: Sighting) -> Placed:
+        """Take the event's evidence in, and say whose it is."""
+        moves = self._learn(sighting)
+        time = sighting.time
+        key = next((key for key in sighting.ids if not self._is_shared(key, time)), sighting.ids[0])
+        part, person = self._find_part(key, time)
+        return Placed(part, person, moves)
+
+    def seen(self, one: str, two: str, source: str) -> Seen | None:
+        """What the graph holds now of a source's evidence for a link."""
+        record = self.records.get(one)
+        if record is None or not record.component:
+            return None
+        link = find_link(self.components[record.component], one, two)
+        return link.sources.get(source) if link is not None else None
+
+    # -- what an event says ----------------------------------------------------------------------------------------
+
+    def _learn(self, sighting: Sighting) -> tuple[Move, ...]:
+        changed: list[str] = []
+        for one, two in sighting.pairs:
+            # What is seen with somebody whom nobody knows says nothing.
+            if self._is_shared(one, sighting.time) or self._is_shared(two, sighting.time):
+                continue
+            component = self._unite(one, two, sighting.time)
+            if component is not None and see_link(component, one, two, sighting):
+                changed.append(two)
+        for decision in sighting.decisions:
+            component = self._unite(decision.a, decision.b, sighting.time)
+            if component is not None and decide(component, decision):
+                changed.append(decision.a)
+        if sighting.unbinds:
+            for key in sighting.ids[1:] or sighting.ids:
+                if see_unbinding(self._component(key).nodes[key], sighting.time):
+                    changed.append(key)
+        self._note_sealed(sighting)
+        moves: list[Move] = []
+        for number in dict.fromkeys(self.records[key].component for key in changed):
+            moves += self._regroup(self.components[number], sighting)
+        return tuple(moves)
+
+    def _note_sealed(self, sighting: Sighting) -> None:
+        for key, sealed in sighting.sealed.items():
+            record = self._record(key)
+            if not record.component:
+                if record.sealed != sealed:
+                    self._keep(key, IdRecord(0, record.spans, sealed))
+                continue
+            node = self.components[record.component].nodes[key]
+            if node.sealed != sealed:
+                node.sealed = sealed
+                self.touched.add(record.component)
+
+    def _unite(self, one: str, two: str, time: int) -> Component | None:
+        """The component that holds both; None if it would be too large."""
+        first, second = self._component(one), self._component(two)
+        if first is second:
+            return first
+        if len(first.nodes) + len(second.nodes) > MAX_NODES:
+            self._refuse_size(first, one, two, time)
+            return None
+        into, gone = sorted((first, second), key=lambda component: component.id)
+        into.nodes |= gone.nodes
+        into.links += gone.links
+        into.matches += gone.matches
+        into.decisions += gone.decisions
+        into.people |= gone.people
+        into.history = sorted([*into.history, *gone.history], key=lambda change: change.version)[-HISTORY_KEPT:]
+        for key in gone.nodes:
+            self._keep(key, IdRecord(into.id, self.records[key].spans))
+        del self.components[gone.id]
+        self.absorbed.add(gone.id)
+        self.touched.discard(gone.id)
+        return into
+
+    def _refuse_size(self, component: Component, one: str, two: str, time: int) -> None:
+        a, b = sorted((one, two))
+        if all((known.a, known.b, known.reason) != (a, b, "size") for known in component.refusals):
+            detail = f"more than {MAX_NODES} identifiers would hang together"
+            component.refusals.append(Refusal(a, b, "size", two, time, detail, review=True))
+            self.touched.add(component.id)
+
+    # -- who is who ------------------------------------------------------------------------------------------------
+
+    def _regroup(self, component: Component, sighting: Sighting) -> tuple[Move, ...]:
+        former = component.people
+        self._settle(component)
+        moved: dict[tuple[int, int], list[int]] = {}
+        for part, person in sorted(component.people.items()):
+            if (before := former.get(part, person)) != person:
+                moved.setdefault((before, person), []).append(part)
+        if moved:
+            self.changes += 1
+        version = (self.version << CHANGE_BITS) + self.changes
+        moves = tuple(Move(version, source, target, tuple(parts)) for (source, target), parts in moved.items())
+        if moves:
+            summary = [(move.source, move.target, list(move.parts)) for move in moves]
+            change = Change(version, sighting.time, sighting.message_id, summary, list(sighting.ids), self.rules.version)
+            component.history = [*component.history, change][-HISTORY_KEPT:]
+        return moves
+
+    def _settle(self, component: Component) -> None:
+        """Let the identifiers fall into people. The oldest number of a person is the person's."""
+        grouping = group(component, self.rules)
+        _remember(component, grouping, self.rules.version)
+        people: dict[int, int] = {}
+        for members in grouping.groups:
+            numbers = [number for vertex in members if (number := _number(component, vertex))]
+            people |= dict.fromkeys(numbers, min(numbers, default=0))
+        component.people = people | {node.shared: node.shared for node in component.nodes.values() if node.shared}
+        self.touched.add(component.id)
+
+    def _is_shared(self, key: str, time: int) -> bool:
+        record = self.records.get(key)
+        if record is None or not record.component:
+            return False
+        return self.components[record.component].nodes[key].is_shared(time)
+
+    def _find_part(self, key: str, time: int) -> tuple[int, int]:
+        """The part in which an identifier's events of a time count, and its person."""
+        record = self._record(key)
+        if not record.component:
+            return record.spans[0].part, record.spans[0].person
+        component = self.components[record.component]
+        node = component.nodes[key]
+        number = _number(component, _vertex(node, time))
+        if not number:
+            number = self.draw_number()
+            _give_number(node, time, number)
+            self._settle(component)
+        return number, component.people[number]
+
+    # -- records and components ------------------------------------------------------------------------------------
+
+    def _record(self, key: str) -> IdRecord:
+        record = self.records.get(key)
+        if record is None:
+            number = self.draw_number()
+            record = self._keep(key, IdRecord(0, [Span(0, number, number)]))
+        return record
+
+    def _keep(self, key: str, record: IdRecord) -> IdRecord:
+        self.records[key] = record
+        self.changed.add(key)
+        return record
+
+    def _component(self, key: str) -> Component:
+        """The component of an identifier; one of its own if it was never linked."""
+        record = self._record(key)
+        if record.component:
+            return self.components[record.component]
+        number = record.spans[0].part
+        component = Component(number, {key: Node(key, [number], sealed=record.sealed)}, people={number: number})
+        self.components[number] = component
+        self._keep(key, IdRecord(number, record.spans))
+        self.touched.add(number)
+        return component
+
+    def outcome(self) -> dict[str, IdRecord]:
+        """The records as they have to be kept: those that are new, or say something else than before."""
+        for component_id in self.touched:
+            component = self.components[component_id]
+            for key, node in component.nodes.items():
+                record = self.records[key]
+                spans = _spans(component, node)
+                if record.spans != spans or record.component != component_id:
+                    self._keep(key, IdRecord(component_id, spans))
+        return {key: self.records[key] for key in self.changed}
+
+
+def _remember(component: Component, grouping: Grouping, version: int) -> None:
+    component.refusals = [*grouping.refusals, *(r for r in component.refusals if r.reason == "size")]
+    component.rules = version
+    for key, node in component.nodes.items():
+        node.cuts = list(grouping.cuts[key])
+        node.shared_from = grouping.shared_from.get(key, -1)
+
+
+def _vertex(node: Node, time: int) -> Vertex:
+    return node.key, SHARED if node.is_shared(time) else node.epoch(time)
+
+
+def _number(component: Component, vertex: Vertex) -> int:
+    """The number of a vertex; 0: it has none yet."""
+    key, epoch = vertex
+    node = component.nodes[key]
+    if epoch == SHARED:
+        return node.shared
+    return node.numbers[epoch] if epoch < len(node.numbers) else 0
+
+
+def _give_number(node: Node, time: int, number: int) -> None:
+    _, epoch = _vertex(node, time)
+    if epoch == SHARED:
+        node.shared = number
+        return
+    node.numbers += [0] * (epoch + 1 - len(node.numbers))
+    node.numbers[epoch] = number
+
+
+def _spans(component: Component, node: Node) -> list[Span]:
+    """From when on an identifier's events belong to which part of whom."""
+    shared_from = node.shared_from + 1 if node.shared_from >= 0 else None
+    spans = []
+    for start in (0, *node.cuts):
+        if shared_from is None or start < shared_from:
+            number = _number(component, (node.key, node.epoch(start)))
+            spans.append(Span(start, number, component.people.get(number, 0)))
+    if shared_from is not None:
+        spans.append(Span(shared_from, node.shared, node.shared, True))
+    return spans

@@ -1,0 +1,99 @@
+"""What an event says about who is who: which identifiers it links, unbinds, or what somebody decided about them. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cdp.clock import DAY
+from cdp.identity import DAYS_KEPT, Component, Decision, Link, Node, Seen
+
+EXPRESS_KINDS = frozenset({"identify", "alias"})
+EXPRESS_EVENTS = frozenset({"$SignUp", "$BindID"})  # of kind track
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An event, as far as identity goes.
+
+    Attributes:
+        ids: keys of identifiers in their normal form, the strongest first.
+        time: when it happened, in microseconds.
+        source: who says so.
+        is_express: it says that they are one (login, bind, alias), not only that they came together.
+        unbinds: it says that the weaker identifiers part from the strongest; a lone one parts from everybody.
+        sealed: the encrypted forms of personal identifiers, by key.
+        record: the traits that came with it, as they are compared; empty if there are none.
+        decisions: what somebody decided, if it is a decision.
+    """
+
+    ids: tuple[str, ...]
+    time: int
+    source: str = ""
+    message_id: str = ""
+    is_express: bool = False
+    unbinds: bool = False
+    sealed: Mapping[str, str] = field(default_factory=dict)
+    record: Mapping[str, str] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """All identifiers that it is about."""
+        return [*self.ids, *(key for decision in self.decisions for key in (decision.a, decision.b))]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The identifiers that it links: each weaker one to the strongest."""
+        return [] if self.unbinds or self.decisions else [(self.ids[0], other) for other in self.ids[1:]]
+
+
+def is_express(kind: str, event: str) -> bool:
+    """Whether an event says expressly that its identifiers are one person's."""
+    return kind in EXPRESS_KINDS or (kind == "track" and event in EXPRESS_EVENTS)
+
+
+def find_link(component: Component, one: str, two: str) -> Link | None:
+    """The link between two identifiers, in either order."""
+    a, b = (one, two) if one < two else (two, one)
+    return next((link for link in component.links if link.a == a and link.b == b), None)
+
+
+def see_link(component: Component, one: str, two: str, sighting: Sighting) -> bool:
+    """Add to the evidence that two identifiers are one person's. Returns whether who is who may depend on it."""
+    link = find_link(component, one, two)
+    if link is None:
+        link = Link(min(one, two), max(one, two), {})
+        component.links.append(link)
+    seen = link.sources.get(sighting.source)
+    bound = sighting.time if sighting.is_express else 0
+    day = sighting.time // DAY
+    if seen is None:
+        link.sources[sighting.source] = Seen(sighting.time, [day], bound)
+        return True
+    changed = sighting.time < seen.first or bound > seen.bound
+    seen.first, seen.bound = min(seen.first, sighting.time), max(seen.bound, bound)
+    if day not in seen.days:
+        seen.days = sorted({*seen.days, day})[-DAYS_KEPT:]
+        changed = True
+    return changed
+
+
+def says_nothing_new(seen: Seen, sighting: Sighting) -> bool:
+    """Whether the evidence holds it already."""
+    is_known = sighting.time >= seen.first and sighting.time // DAY in seen.days
+    return is_known and (not sighting.is_express or sighting.time <= seen.bound)
+
+
+def see_unbinding(node: Node, time: int) -> bool:
+    """An identifier parts from whoever had it. Returns whether that was not known."""
+    if time in node.unbound:
+        return False
+    node.unbound = sorted([*node.unbound, time])
+    return True
+
+
+def decide(component: Component, decision: Decision) -> bool:
+    """Remember what somebody decided. Returns whether that was not known."""
+    if decision in component.decisions:
+        return False
+    component.decisions.append(decision)
+    return True
