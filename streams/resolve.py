@@ -12,7 +12,7 @@ from cdp.events import DeadLetter, Identifier, decode_event, encode
 from cdp.identity import Decision, IdRecord, Seen, Verdict
 from rules.identity import normalise
 from rules.identity.model import IdentityRules
-from rules.identity.place import Move, Placed
+from rules.identity.place import Carve, Move, Placed
 from rules.identity.sight import Sighting, is_express, says_nothing_new
 from streams import records
 from streams.graph import IdentityGraph, Located
@@ -104,25 +104,25 @@ class ResolveStep:
         for index, event in accepted.items():
             _, partition, offset = rows[index]
             place = placed[index]
-            for move in place.moves:
-                outputs[index] += _commands(move, self._now())
+            for change in place.changes:
+                outputs[index] += _commands(change, self._now())
             outputs[index].append(records.resolved(event.value, place.person, place.part, partition, offset))
         return outputs
 
     def _recover(self) -> list[Output]:
-        """The moves that may have been made, but not said, before the start: say them again, before anything else.
+        """What may have been changed, but not said, before the start: say them again, before anything else.
 
         Those of every partition, whoever reads it: an event that is resolved anew goes to the new owner now, and that owner
         must know first what is on its way, or it would apply what the old one has applied already.
         """
         self._recovered = True
-        moves: list[Move] = []
+        changes: list[Move | Carve] = []
         for partition in range(self._partitions):
             offset = self._committed.get(partition, 0)
-            self._graph.forget_moves(partition, offset)
-            moves += self._graph.moves_since(partition, offset)
-        moves.sort(key=lambda move: move.version)
-        return [command for move in moves for command in _commands(move, self._now())]
+            self._graph.forget_changes(partition, offset)
+            changes += self._graph.changes_since(partition, offset)
+        changes.sort(key=lambda change: change.version)
+        return [command for change in changes for command in _commands(change, self._now())]
 
     def _accept(self, value: bytes) -> _Accepted:
         try:
@@ -147,8 +147,8 @@ class ResolveStep:
         if envelope.kind == "decision":
             decisions = self._decisions(envelope, value)
         return Sighting(
-            ids, envelope.time, envelope.source.name, envelope.message_id, is_express(envelope.kind, envelope.event),
-            envelope.kind == "unbind", decisions=decisions,
+            ids, envelope.time, envelope.received_at, envelope.source.name, envelope.message_id,
+            is_express(envelope.kind, envelope.event), envelope.kind == "unbind", decisions=decisions,
         )  # fmt: skip
 
     def _decisions(self, envelope: _Envelope, value: bytes) -> tuple[Decision, ...]:
@@ -227,6 +227,8 @@ class ResolveStep:
         return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)
 
 
-def _commands(move: Move, now: int) -> list[Output]:
+def _commands(change: Move | Carve, now: int) -> list[Output]:
     """The new owner learns what to wait for before the old one learns where to send it."""
-    return [records.command("await", move.target, move, now), records.command("move", move.source, move, now)]
+    if isinstance(change, Carve):
+        return [records.carve(change, now)]
+    return [records.command("await", change.target, change, now), records.command("move", change.source, change, now)]
