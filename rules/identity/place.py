@@ -89,11 +89,9 @@ class Graph:
                 self.records[key] = IdRecord(component.id, _spans(component, node))
 
     def place(self, sighting: Sighting) -> Placed:
-        """Take the event's evidence in, and say whose it is."""
+        """Take the event's evidence in, and say whose it is: the person's for whom its strongest identifier stands."""
         changes = self._learn(sighting)
-        time = sighting.time
-        key = next((key for key in sighting.ids if not self._is_shared(key, time)), sighting.ids[0])
-        part, person = self._find_part(key, time)
+        part, person = self._find_part(sighting.ids[0], sighting.time)
         return Placed(part, person, changes)
 
     def seen(self, one: str, two: str, source: str) -> Seen | None:
