@@ -4,7 +4,7 @@ Linking puts components together, takes the evidence in, and lets the identifier
 (`rules.identity.group`). What belonged to one person before and belongs to another one now has moved: see `Move`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cdp.identity import HISTORY_KEPT, Change, Component, IdRecord, Node, Refusal, Seen, Span
@@ -73,10 +73,13 @@ class Graph:
     def place(self, sighting: Sighting) -> Placed:
         """Take the event's evidence in, and say whose it is."""
         moves = self._learn(sighting)
-        time = sighting.time
-        key = next((key for key in sighting.ids if not self._is_shared(key, time)), sighting.ids[0])
-        part, person = self._find_part(key, time)
+        part, person = self.find(sighting.ids, sighting.time)
         return Placed(part, person, moves)
+
+    def find(self, ids: Sequence[str], time: int) -> tuple[int, int]:
+        """The part and the person of what these identifiers, the strongest first, say at a time."""
+        key = next((key for key in ids if not self._is_shared(key, time)), ids[0])
+        return self._find_part(key, time)
 
     def seen(self, one: str, two: str, source: str) -> Seen | None:
         """What the graph holds now of a source's evidence for a link."""
