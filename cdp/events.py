@@ -224,5 +224,21 @@ class Merge(msgspec.Struct, kw_only=True, tag_field="change", tag="merge"):
     seq: int
 
 
+class Carving(msgspec.Struct, kw_only=True, tag_field="change", tag="carve"):
+    """Events of a part, from `start` to before `end`, count in the part `into`, on `cdp.changes`."""
+
+    one_id: str
+    person: int
+    part: int
+    into: int
+    start: int
+    end: int
+    version: int
+    time: int
+    p: int
+    o: int
+    seq: int
+
+
 encode = msgspec.json.Encoder().encode
 decode_event = msgspec.json.Decoder(Event).decode

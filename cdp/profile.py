@@ -131,6 +131,10 @@ class Tag(msgspec.Struct, array_like=True):
     since: int
 
 
+Carved = tuple[int, int, int, int, int]
+"""A stretch of a part that counts in another part: (version, start, end, the other part, its person)."""
+
+
 class Profile(msgspec.Struct, array_like=True):
     """One person; or one part of a person, which leaves the bookkeeping empty.
 
@@ -154,6 +158,8 @@ class Profile(msgspec.Struct, array_like=True):
         awaiting: parts on their way to this person: by number, the versions of the moves. Events wait in `pending` until
             all are here.
         received: the versions of the moves by which a part came, the newest 16.
+        carved: stretches of a part that count in other parts, in the order of their versions.
+        carving: parts in which something of such a stretch has been counted: until it is out, events wait in `pending`.
         pending: (offset, record) of events that wait.
         offset: of the last record applied, on this person's partition of `resolved`.
         due: when time alone will change something next, in microseconds; 0: never.
@@ -178,10 +184,17 @@ class Profile(msgspec.Struct, array_like=True):
     gone: dict[int, tuple[int, int]] = {}
     awaiting: dict[int, list[int]] = {}
     received: dict[int, list[int]] = {}
+    carved: dict[int, list[Carved]] = {}
+    carving: list[int] = []
     pending: list[tuple[int, bytes]] = []
     offset: int = -1
     due: int = 0
     deleted: tuple[int, int] = (0, 0)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something of it is on its way, in or out: events wait until it is there."""
+        return bool(self.awaiting or self.carving)
 
     @property
     def part_numbers(self) -> list[int]:
@@ -223,5 +236,5 @@ def new_profile(person: int) -> Profile:
     """Nobody knows anything of this person yet; the containers are the profile's own."""
     return Profile(
         person=person, identifiers={}, attributes={}, days={}, moments={}, orders={}, occasions={}, marks={}, tags={}, parts={},
-        gone={}, awaiting={}, received={}, pending=[],
+        gone={}, awaiting={}, received={}, carved={}, carving=[], pending=[],
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from cdp.clock import wall_clock
-from cdp.events import EMPTY_OBJECT, Action, DeadLetter, Delivery, Identifier, Item, Merge, Source, TagChanges, is_order
+from cdp.events import EMPTY_OBJECT, Action, Carving, DeadLetter, Delivery, Identifier, Item, Merge, Source, TagChanges, is_order
 from cdp.hosts import host_of
 from cdp.orders import Line, OrderEvent, parse_order
 from sinks.tables import TABLES
@@ -76,7 +76,7 @@ class _Context(msgspec.Struct):
 
 
 _decode_fact = msgspec.json.Decoder(FactEvent).decode
-_decode_change = msgspec.json.Decoder(TagChanges | Merge).decode
+_decode_change = msgspec.json.Decoder(TagChanges | Merge | Carving).decode
 _decode_action = msgspec.json.Decoder(Action).decode
 _decode_delivery = msgspec.json.Decoder(Delivery).decode
 _decode_item = msgspec.json.Decoder(Item).decode
@@ -179,8 +179,10 @@ def _readable(raw: msgspec.Raw) -> _Context:
 
 
 def add_change(rows: Rows, value: bytes, partition: int, offset: int) -> None:
-    """A record of `changes`: tag changes, or a merge."""
+    """A record of `changes`: tag changes, or a merge. What was carved out of a part is no row: see `read_carving`."""
     change = _decode_change(value)
+    if isinstance(change, Carving):
+        return
     if isinstance(change, Merge):
         rows["merges"].append(
             (
@@ -193,6 +195,14 @@ def add_change(rows: Rows, value: bytes, partition: int, offset: int) -> None:
         (change.time, change.one_id, change.person, tag, _text(old), _text(new), change.message_id, change.p, change.o, seq)
         for seq, (tag, old, new) in enumerate(change.tags, start=change.seq)
     ]
+
+
+def read_carving(value: bytes) -> Carving | None:
+    """A record of `changes`, if it says that a stretch of a part counts in another one."""
+    if b'"change":"carve"' not in value:
+        return None
+    change = _decode_change(value)
+    return change if isinstance(change, Carving) else None
 
 
 def add_action(rows: Rows, value: bytes, partition: int, offset: int) -> None:

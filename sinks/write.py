@@ -15,6 +15,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from cdp.errors import InvalidEvent
+from cdp.events import Carving
 from cdp.topics import Names
 from sinks.rows import (
     Adder,
@@ -27,6 +28,7 @@ from sinks.rows import (
     add_item,
     add_unreadable,
     new_rows,
+    read_carving,
 )
 from sinks.tables import TABLES, ColumnKind, Table
 
@@ -44,6 +46,7 @@ _TYPES: dict[ColumnKind, Callable[[], pa.DataType]] = {
     "i32": pa.int32,
     "i64": pa.int64,
 }
+_LATEST = 4_102_444_800_000_000  # the year 2100: RESOLVE lets nothing later pass
 _SETTINGS = {
     "async_insert": 0,
     "input_format_arrow_allow_missing_columns": 0,
@@ -57,6 +60,7 @@ class FactWriter:
     def __init__(self, client: Client, database: str, names: Names) -> None:
         self._client = client
         self._database = database
+        self._changes = names.changes
         self._highest: dict[tuple[str, int], int] = {}
         self._adders: dict[str, Adder] = {
             names.facts: add_fact,
@@ -69,6 +73,7 @@ class FactWriter:
 
     def process(self, records: Iterable[Record]) -> dict[str, int]:
         """Write what is new of a batch; returns the number of rows written, by table."""
+        records = list(records)
         rows = self._read(records)
         written = {}
         for name, table_rows in rows.items():
@@ -77,7 +82,22 @@ class FactWriter:
         if written.get("merges"):
             # Dictionaries of the embedded engine do not refresh by themselves.
             self._client.command(f"SYSTEM RELOAD DICTIONARY {self._database}.person_overrides")
+        for value, topic, _, _ in records:
+            if topic == self._changes and value and (carving := read_carving(value)) is not None:
+                self._move_rows(carving)
         return written
+
+    def _move_rows(self, carving: Carving) -> None:
+        """Facts of a stretch of a part count in another part. It may be said again, and changes nothing then."""
+        parameters = {"part": carving.part, "into": carving.into, "start": carving.start, "end": min(carving.end, _LATEST)}
+        for table in ("events", "orders", "order_items"):
+            self._client.command(
+                f"ALTER TABLE {self._database}.{table} UPDATE part = {{into:UInt32}} "
+                "WHERE part = {part:UInt32} AND event_time >= fromUnixTimestamp64Micro({start:Int64}) "
+                "AND event_time < fromUnixTimestamp64Micro({end:Int64})",
+                parameters=parameters,
+                settings={"mutations_sync": 1},
+            )
 
     def _read(self, records: Iterable[Record]) -> Rows:
         rows = new_rows()

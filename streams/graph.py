@@ -13,7 +13,7 @@ import redis
 from cdp.identity import Component, IdRecord, Seen, decode_record, encode_record, pack_component, unpack_component
 from cdp.topics import Names
 from rules.identity.model import IdentityRules
-from rules.identity.place import Graph, Move, Placed
+from rules.identity.place import Carve, Graph, Move, Placed
 from rules.identity.sight import Sighting
 from streams.functions import Functions
 
@@ -35,10 +35,11 @@ class Located:
 
 
 class Said(msgspec.Struct, array_like=True, frozen=True):
-    """Moves that an event caused, kept until its offset is committed."""
+    """What an event changed for others, kept until its offset is committed."""
 
     offset: int
-    moves: list[tuple[int, int, int, tuple[int, ...]]]
+    moves: list[Move]
+    carves: list[Carve]
 
 
 _encode_said = msgspec.msgpack.Encoder().encode
@@ -149,22 +150,27 @@ class IdentityGraph:
 
     # -- what was said ---------------------------------------------------------------------------------------------
 
-    def moves_since(self, partition: int, offset: int) -> list[Move]:
-        """Moves caused by events of a source partition at or after an offset."""
-        found = self._client.zrangebyscore(self._names.moves_key(partition), offset, "+inf")
-        return [Move(*move) for value in found for move in _decode_said(value).moves]
+    def changes_since(self, partition: int, offset: int) -> list[Move | Carve]:
+        """What events of a source partition at or after an offset changed for others."""
+        found = [_decode_said(value) for value in self._client.zrangebyscore(self._names.moves_key(partition), offset, "+inf")]
+        changes: list[Move | Carve] = []
+        for said in found:
+            changes += said.moves
+            changes += said.carves
+        return changes
 
-    def forget_moves(self, partition: int, offset: int) -> None:
-        """Drop moves below a committed offset: their events will not come again."""
+    def forget_changes(self, partition: int, offset: int) -> None:
+        """Drop those below a committed offset: their events will not come again."""
         self._client.zremrangebyscore(self._names.moves_key(partition), "-inf", f"({offset}")
 
 
 def _said(chunk: Sequence[Located], placed: Sequence[Placed]) -> dict[int, list[Said]]:
     said: dict[int, list[Said]] = {}
     for located, place in zip(chunk, placed, strict=True):
-        if place.moves:
-            moves = [(move.version, move.source, move.target, move.parts) for move in place.moves]
-            said.setdefault(located.partition, []).append(Said(located.offset, moves))
+        if place.changes:
+            moves = [change for change in place.changes if isinstance(change, Move)]
+            carves = [change for change in place.changes if isinstance(change, Carve)]
+            said.setdefault(located.partition, []).append(Said(located.offset, moves, carves))
     return said
 
 

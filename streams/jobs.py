@@ -4,6 +4,7 @@ Flink does what it is best at: offsets, checkpoints, backpressure, restarts. The
 source offsets, which are committed to Kafka with each checkpoint; a new job goes on from there.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from rules.load import load_rules
 from streams import records
 from streams.batch import BatchFunction
 from streams.committed import watch_committed
+from streams.records import Resolved
 from streams.topology import source_topics
 
 
@@ -45,13 +47,20 @@ class Profile(BatchFunction):
 
     def start(self, settings: Settings) -> Any:
         """See `BatchFunction.start`."""
+        from cdp.clickhouse import connect as connect_clickhouse
         from streams.profile import ProfileStep
+        from streams.recall import recall
         from streams.store import ProfileStore
 
         names = Names(settings.topic_prefix)
         committed = watch_committed(settings.kafka_servers, names.group(self.job), names.resolved, settings.partitions)
         store = ProfileStore(connect(settings.redis_url), names)
-        return ProfileStep(store, compile_rules(load_rules()), Calendar(settings.timezone), committed, wall_clock).process
+
+        def facts(wanted: Mapping[int, int]) -> dict[int, list[Resolved]]:
+            return recall(connect_clickhouse(settings), wanted)  # seldom: no connection is kept
+
+        rules, calendar = compile_rules(load_rules()), Calendar(settings.timezone)
+        return ProfileStep(store, rules, calendar, committed, facts, wall_clock).process
 
 
 class Facts(BatchFunction):

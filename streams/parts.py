@@ -61,6 +61,24 @@ def put_in(entry: Entry, number: int, state: Profile) -> None:
     merge(entry.profile, state)
 
 
+def state_of(entry: Entry, number: int) -> Profile | None:
+    """What is counted in a part; None: the profile has no such part. The whole, if it is the only one."""
+    profile = entry.profile
+    if number in profile.parts:
+        return _opened(entry, number)
+    return profile if number == profile.part else None
+
+
+def replace(entry: Entry, number: int, state: Profile) -> None:
+    """Let a part be another one than before; the whole follows."""
+    profile = entry.profile
+    if number in profile.parts:
+        entry.opened[number] = state
+        _put_together(entry)
+    elif profile.part == number:
+        _become(profile, state)
+
+
 def _put_together(entry: Entry) -> None:
     """Make the whole out of its parts, and of one part the whole."""
     profile = entry.profile

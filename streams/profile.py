@@ -6,7 +6,6 @@ it is a duplicate, and a conflict if it said something else then. Everything els
 changes nothing.
 """
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,15 +13,15 @@ import msgspec
 
 from cdp.clock import Calendar
 from cdp.errors import InvalidEvent
-from cdp.events import Action, DeadLetter, Merge, Outcome, TagChanges
+from cdp.events import Action, Carving, DeadLetter, Merge, Outcome, TagChanges
 from cdp.people import one_id
-from cdp.profile import Profile, pack_state, unpack_state
+from cdp.profile import Profile
 from rules.compile_python import CompiledRules
 from rules.evaluate import Context
-from rules.identity.place import Move
-from streams import records
+from streams import exchange, records
 from streams.measure import ATTRIBUTES, SILENT, Measure, Reading, add_mark, digest_of, find_mark, mark_of, record_identifiers
-from streams.parts import open_all, open_part, put_in, take_out
+from streams.parts import open_all, open_part, state_of
+from streams.recall import Recall
 from streams.records import Output, Resolved, decode_resolved
 from streams.schedule import Schedule
 from streams.store import Due, Entry, ProfileStore, Said
@@ -32,7 +31,6 @@ from streams.trigger import TIME, Cause, Trigger, action_id
 Row = tuple[bytes, int, int]
 EVERYTHING = None
 _NOTHING_SAID = Said([])
-RECEIVED_KEPT = 16
 
 
 @dataclass(slots=True)
@@ -59,16 +57,24 @@ class ProfileStep:
 
     Args:
         committed: partition to committed offset; what was said of records below it is not kept any longer.
+        facts: reads the events of parts back from the facts: see `streams.recall`.
         now: the wall clock, for dead letters only.
     """
 
     def __init__(
-        self, store: ProfileStore, rules: CompiledRules, calendar: Calendar, committed: dict[int, int], now: Callable[[], int]
+        self,
+        store: ProfileStore,
+        rules: CompiledRules,
+        calendar: Calendar,
+        committed: dict[int, int],
+        facts: Recall,
+        now: Callable[[], int],
     ) -> None:
         self._store = store
         self._rules = rules
         self._calendar = calendar
         self._committed = committed
+        self._facts = facts
         self._now = now
         self._measure = Measure(rules, calendar)
         self._tagger = Tagger(rules)
@@ -126,6 +132,9 @@ class ProfileStep:
         elif record.part in profile.gone:
             position.refused = True
             position.outputs.append(records.forwarded(value, profile.gone[record.part][0]))
+        elif profile.carved and (instead := exchange.diverted_to(profile, record.part, record.time)):
+            position.refused = True
+            position.outputs.append(records.diverted(value, instead[1], instead[0]))
         else:
             self._event(entry, record, value, position)
 
@@ -135,7 +144,7 @@ class ProfileStep:
         if (earlier := find_mark(profile, mark)) is not None:
             position.refused = True
             position.outputs.append(_duplicate(record, position.partition, position.offset, conflict=earlier != mark))
-        elif profile.awaiting:
+        elif profile.is_waiting:
             profile.pending.append((position.offset, value))
         elif (reading := self._read(record, value, position)) is None:
             position.refused = True
@@ -202,82 +211,81 @@ class ProfileStep:
         profile = entry.profile
         entry.dirty = True
         mine = Position(position.partition, position.offset, seq=profile.person << 16)
+        if profile.carving and not profile.awaiting:
+            self._take_out(entry, time, mine)
         if profile.part_numbers:
             profile.as_of = max(profile.as_of, time)
             context = self._context(profile)
             self._measure.prune(profile, context.today)
             self._retag(profile, context, EVERYTHING, "", mine)
             self._emit_actions(entry, None, context, Cause(TIME, time, time), mine)
-        profile.due = self._schedule.next_due(profile) if profile.part_numbers else 0
+        profile.due = self._next_due(profile) if profile.part_numbers else 0
         position.outputs += mine.outputs
+
+    def _take_out(self, entry: Entry, time: int, position: Position) -> None:
+        """Take out of parts what counts in others, as soon as all of their events are among the facts."""
+        profile = entry.profile
+        wanted = {number: state.events for number in profile.carving if (state := state_of(entry, number)) is not None}
+        today = self._calendar.day(profile.as_of)
+        for number, events in self._facts(wanted).items():
+            outputs, stretches = exchange.take_stretches_out(entry, number, events, self._measure, today, time)
+            position.outputs += outputs
+            for version, start, end, into, _ in stretches:
+                change = Carving(
+                    one_id=one_id(profile.person), person=profile.person, part=number, into=into, start=start, end=end,
+                    version=version, time=time, p=position.partition, o=position.offset, seq=position.next_seq(),
+                )  # fmt: skip
+                position.outputs.append(records.output(records.CHANGES, change.one_id, change))
+        self._measure.prune(profile, today)
+        if not profile.is_waiting:
+            self._apply_pending(entry, position)
 
     # -- commands --------------------------------------------------------------------------------------------------
 
     def _command(self, entry: Entry, record: Resolved, position: Position) -> None:
+        profile = entry.profile
         match record.event:
             case "await":
                 for number in record.parts:
-                    self._await(entry.profile, number, record.version)
+                    exchange.expect(profile, number, record.version)
             case "move":
                 self._release(entry, record, position)
+            case "state" | "carve" if (owner := exchange.owner_elsewhere(profile, record)) is not None:
+                position.outputs.append(records.passed_on(record, owner))
             case "state":
                 self._receive(entry, record, position)
+            case "carve":
+                exchange.carve(entry, record)
+                profile.due = self._next_due(profile)
             case _:
                 pass
 
-    def _await(self, profile: Profile, number: int, version: int) -> None:
-        """A part is on its way to this person, unless it has come already, or has gone on since."""
-        if version in profile.received.get(number, ()) or profile.gone.get(number, (0, -1))[1] > version:
-            return
-        profile.gone.pop(number, None)
-        awaited = profile.awaiting.setdefault(number, [])
-        if version not in awaited:
-            awaited.append(version)
-
     def _release(self, entry: Entry, record: Resolved, position: Position) -> None:
         """Parts belong to another person now: send their states there, and forward what still comes."""
-        profile = entry.profile
-        leaving = [number for number in record.parts if not _is_over(profile, number, record.version)]
-        for number, state in take_out(entry, leaving).items():
-            profile.gone[number] = (record.other, record.version)
-            move = Move(record.version, profile.person, record.other, (number,))
-            encoded = base64.b64encode(pack_state(state)).decode()
-            awaited = profile.awaiting.pop(number, [])
-            position.outputs.append(records.command("state", record.other, move, record.time, encoded, awaited))
+        sent = exchange.release(entry, record)
+        position.outputs += sent.values()
         stay = []
-        for offset, value in profile.pending:
-            part = decode_resolved(value).part
-            if part in leaving:
+        for offset, value in entry.profile.pending:
+            if decode_resolved(value).part in sent:
                 position.outputs.append(records.forwarded(value, record.other))
                 position.also_refused.append(offset)
             else:
                 stay.append((offset, value))
-        profile.pending = stay
-        if leaving:
+        entry.profile.pending = stay
+        if sent:
             self._look_anew(entry, record, position)
 
     def _receive(self, entry: Entry, record: Resolved, position: Position) -> None:
         """The state of a part that belongs to this person now."""
-        profile, (number,), version = entry.profile, record.parts, record.version
-        received = profile.received.get(number, [])
-        if version in received:  # it comes again; what it brought may have gone on since, with a later move
+        number = exchange.receive(entry, record)
+        if number is None:
             return
-        owner, left = profile.gone.get(number, (0, -1))
-        if left > version:
-            move = Move(version, record.other, owner, (number,))
-            position.outputs.append(records.command("state", owner, move, record.time, record.state, record.awaited))
-            return
-        profile.received[number] = [*received, version][-RECEIVED_KEPT:]
-        profile.gone.pop(number, None)
-        awaited = {*profile.awaiting.pop(number, ()), *record.awaited} - {*profile.received[number]}
-        if awaited:
-            profile.awaiting[number] = sorted(awaited)
-        put_in(entry, number, unpack_state(base64.b64decode(record.state)))
+        key = one_id(entry.profile.person)
         change = Merge(
-            one_id=one_id(profile.person), person=profile.person, loser=one_id(number), loser_person=number, version=version,
+            one_id=key, person=entry.profile.person, loser=one_id(number), loser_person=number, version=record.version,
             time=record.time, message_id=record.message_id, p=position.partition, o=position.offset, seq=position.next_seq(),
         )  # fmt: skip
-        position.outputs.append(records.output(records.CHANGES, change.one_id, change))
+        position.outputs.append(records.output(records.CHANGES, key, change))
         self._look_anew(entry, record, position)
 
     def _look_anew(self, entry: Entry, record: Resolved, position: Position) -> None:
@@ -288,9 +296,13 @@ class ProfileStep:
             return
         self._measure.prune(profile, self._calendar.day(profile.as_of))
         self._retag(profile, self._context(profile), EVERYTHING, record.message_id, position)
-        if not profile.awaiting:
+        if not profile.is_waiting:
             self._apply_pending(entry, position)
-        profile.due = self._schedule.next_due(profile)
+        profile.due = self._next_due(profile)
+
+    def _next_due(self, profile: Profile) -> int:
+        """At the next tick, while something has to be taken out of a part."""
+        return 1 if profile.carving else self._schedule.next_due(profile)
 
     def _apply_pending(self, entry: Entry, position: Position) -> None:
         """Nothing is awaited any more: the events that waited have their turn."""
@@ -299,7 +311,10 @@ class ProfileStep:
         for offset, value in pending:
             record = decode_resolved(value)
             mark = mark_of(record)
-            if (earlier := find_mark(profile, mark)) is not None:
+            if instead := exchange.diverted_to(profile, record.part, record.time):
+                position.outputs.append(records.diverted(value, instead[1], instead[0]))
+                position.also_refused.append(offset)
+            elif (earlier := find_mark(profile, mark)) is not None:
                 position.outputs.append(_duplicate(record, position.partition, offset, conflict=earlier != mark))
                 position.also_refused.append(offset)
             elif (reading := self._read(record, value, position)) is not None:
@@ -354,11 +369,6 @@ class ProfileStep:
             p=origin[0], o=origin[1],
         )  # fmt: skip
         return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)
-
-
-def _is_over(profile: Profile, number: int, version: int) -> bool:
-    """Whether a part has moved on since: the command comes again, or too late."""
-    return version <= max(profile.gone.get(number, (0, -1))[1], *profile.received.get(number, ()), -1)
 
 
 def _decode(value: bytes) -> Resolved | None:

@@ -10,8 +10,9 @@ import msgspec
 
 from cdp.events import EMPTY_OBJECT, NAMED_KINDS, UNNAMED_KINDS, Identifier, Source
 from cdp.people import one_id
+from cdp.profile import Carved
 from cdp.topics import Names
-from rules.identity.place import Move
+from rules.identity.place import Carve, Move
 
 Output = tuple[str, str, bytes]
 
@@ -35,7 +36,8 @@ class Resolved(msgspec.Struct, kw_only=True):
 
     An event counts in `part` of its person. Commands (`kind` "command") are about `parts` that move from one person to
     another, in the move `version`: ``await`` tells the new owner, ``move`` the old one, whose name `other` is in either
-    case the opposite; ``state`` brings a part's state as base64, and the moves of it that the old owner still `awaited`.
+    case the opposite; ``state`` brings a part's state as base64, and the moves of it that the old owner still `awaited`, and
+    its `carved` stretches. ``carve`` says that a stretch of a part counts in another one.
     """
 
     kind: str
@@ -57,6 +59,7 @@ class Resolved(msgspec.Struct, kw_only=True):
     version: int = 0
     state: str = ""
     awaited: list[int] = []
+    carved: list[Carved] = []
 
     @property
     def name(self) -> str:
@@ -81,6 +84,16 @@ class Command(msgspec.Struct, kw_only=True):
     message_id: str
     state: str = ""
     awaited: list[int] = []
+    carved: list[Carved] = []
+
+
+class PartState(msgspec.Struct, frozen=True):
+    """A part on its way: its state as base64, the moves of it that are awaited still, and the stretches carved out of it."""
+
+    number: int
+    state: str
+    awaited: list[int] = []
+    carved: list[Carved] = []
 
 
 class Tick(msgspec.Struct, kw_only=True):
@@ -93,15 +106,49 @@ class Tick(msgspec.Struct, kw_only=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def command(event: str, person: int, move: Move, time: int, state: str = "", awaited: Sequence[int] = ()) -> Output:
-    """A command to a person, as an output of a step. The same command always has the same message id."""
-    key = one_id(person)
+def command(event: str, person: int, move: Move, time: int) -> Output:
+    """``await`` or ``move``, to a person, as an output of a step. The same command always has the same message id."""
     other = move.source if person == move.target else move.target
-    record = Command(
-        one_id=key, person=person, event=event, other=other, parts=list(move.parts), version=move.version, time=time,
-        message_id=f"{event}:{move.version}:{'-'.join(map(str, move.parts))}:{key}", state=state, awaited=list(awaited),
-    )  # fmt: skip
-    return RESOLVED, key, _encode(record)
+    return _command(Command(
+        one_id=one_id(person), person=person, event=event, other=other, parts=list(move.parts), version=move.version, time=time,
+        message_id=_command_id(event, person, move.version, move.parts),
+    ))  # fmt: skip
+
+
+def carve(change: Carve, time: int) -> Output:
+    """``carve``, to the owner of a part."""
+    stretch = (change.version, change.start, change.end, change.into, change.target)
+    return _command(Command(
+        one_id=one_id(change.source), person=change.source, event="carve", other=change.target, parts=[change.part],
+        version=change.version, time=time, message_id=_command_id("carve", change.source, change.version, (change.part,)),
+        carved=[stretch],
+    ))  # fmt: skip
+
+
+def state(person: int, other: int, part: "PartState", version: int, time: int) -> Output:
+    """``state``, to the person to whom a part belongs now."""
+    return _command(Command(
+        one_id=one_id(person), person=person, event="state", other=other, parts=[part.number], version=version, time=time,
+        message_id=_command_id("state", person, version, (part.number,)), state=part.state, awaited=part.awaited,
+        carved=part.carved,
+    ))  # fmt: skip
+
+
+def passed_on(record: Resolved, person: int) -> Output:
+    """A command, addressed to another person."""
+    return _command(Command(
+        one_id=one_id(person), person=person, event=record.event, other=record.other, parts=record.parts,
+        version=record.version, time=record.time, state=record.state, awaited=record.awaited, carved=record.carved,
+        message_id=_command_id(record.event, person, record.version, record.parts),
+    ))  # fmt: skip
+
+
+def _command(record: Command) -> Output:
+    return RESOLVED, record.one_id, _encode(record)
+
+
+def _command_id(event: str, person: int, version: int, parts: Sequence[int]) -> str:
+    return f"{event}:{version}:{'-'.join(map(str, parts))}:{one_id(person)}"
 
 
 def resolved(event: bytes, person: int, part: int, partition: int, offset: int) -> Output:
@@ -115,6 +162,13 @@ def forwarded(record: bytes, person: int) -> Output:
     """A resolved event, addressed to another person. The head up to ``"part"`` is the one `resolved` writes."""
     key = one_id(person)
     return RESOLVED, key, f'{{"one_id":"{key}","person":{person},'.encode() + record[record.index(b'"part"') :]
+
+
+def diverted(record: bytes, person: int, part: int) -> Output:
+    """A resolved event, addressed to another part, of another person perhaps."""
+    key = one_id(person)
+    head = f'{{"one_id":"{key}","person":{person},"part":{part},'
+    return RESOLVED, key, head.encode() + record[record.index(b'"origin"') :]
 
 
 def fact(record: bytes, key: str, partition: int, offset: int) -> Output:

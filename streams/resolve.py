@@ -11,8 +11,8 @@ from cdp.events import DeadLetter, Identifier, decode_event, encode
 from cdp.identity import IdRecord, Seen
 from rules.identity import normalise
 from rules.identity.model import IdentityRules
-from rules.identity.place import Move, Placed
-from rules.identity.read import read_identifier, read_sighting, strongest_first
+from rules.identity.place import Carve, Move, Placed
+from rules.identity.read import Told, read_identifier, read_sighting, strongest_first
 from rules.identity.sight import Sighting, says_nothing_new
 from streams import records
 from streams.graph import IdentityGraph, Located
@@ -94,25 +94,25 @@ class ResolveStep:
         for index, event in accepted.items():
             _, partition, offset = rows[index]
             place = placed[index]
-            for move in place.moves:
-                outputs[index] += _commands(move, self._now())
+            for change in place.changes:
+                outputs[index] += _commands(change, self._now())
             outputs[index].append(records.resolved(event.value, place.person, place.part, partition, offset))
         return outputs
 
     def _recover(self) -> list[Output]:
-        """The moves that may have been made, but not said, before the start: say them again, before anything else.
+        """What may have been changed, but not said, before the start: say them again, before anything else.
 
         Those of every partition, whoever reads it: an event that is resolved anew goes to the new owner now, and that owner
         must know first what is on its way, or it would apply what the old one has applied already.
         """
         self._recovered = True
-        moves: list[Move] = []
+        changes: list[Move | Carve] = []
         for partition in range(self._partitions):
             offset = self._committed.get(partition, 0)
-            self._graph.forget_moves(partition, offset)
-            moves += self._graph.moves_since(partition, offset)
-        moves.sort(key=lambda move: move.version)
-        return [command for move in moves for command in _commands(move, self._now())]
+            self._graph.forget_changes(partition, offset)
+            changes += self._graph.changes_since(partition, offset)
+        changes.sort(key=lambda change: change.version)
+        return [command for change in changes for command in _commands(change, self._now())]
 
     def _accept(self, value: bytes) -> _Accepted:
         try:
@@ -189,14 +189,13 @@ class ResolveStep:
         return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)
 
 
-def _commands(move: Move, now: int) -> list[Output]:
+def _commands(change: Move | Carve, now: int) -> list[Output]:
     """The new owner learns what to wait for before the old one learns where to send it."""
-    return [records.command("await", move.target, move, now), records.command("move", move.source, move, now)]
+    if isinstance(change, Carve):
+        return [records.carve(change, now)]
+    return [records.command("await", change.target, change, now), records.command("move", change.source, change, now)]
 
 
 def _sighting(envelope: _Envelope, ids: tuple[str, ...], value: bytes) -> Sighting:
-    properties = bytes(decode_event(value).properties) if envelope.kind == "decision" else b""
-    return read_sighting(
-        ids, envelope.kind, envelope.event, envelope.time, source=envelope.source.name, message_id=envelope.message_id,
-        properties=properties,
-    )  # fmt: skip
+    told = Told(envelope.kind, envelope.event, bytes(decode_event(value).properties) if envelope.kind == "decision" else b"")
+    return read_sighting(ids, told, envelope.time, envelope.received_at, envelope.source.name, envelope.message_id)

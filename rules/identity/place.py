@@ -4,14 +4,16 @@ Linking puts components together, takes the evidence in, and lets the identifier
 (`rules.identity.group`). What belonged to one person before and belongs to another one now has moved: see `Move`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cdp.clock import DAY
 from cdp.identity import HISTORY_KEPT, Change, Component, IdRecord, Node, Refusal, Seen, Span
 from rules.identity.group import SHARED, Grouping, Vertex, group
 from rules.identity.model import IdentityRules
 from rules.identity.sight import Sighting, decide, find_link, see_link, see_unbinding
 
+END = 2**62  # later than all times
 CHANGE_BITS = 20  # changes of one loaded graph are numbered in so many bits
 MAX_NODES = 500  # identifiers that hang together: with more of them evidence says nothing about a person any more
 
@@ -27,12 +29,28 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Carve:
+    """Of what counts in a part of `source`, the events from `start` to before `end` count in part `into` of `target` now.
+
+    That an epoch ended is known late sometimes; mostly nothing was counted by then, and nothing is to be done.
+    """
+
+    version: int
+    source: int
+    target: int
+    part: int
+    into: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
-    """Whose event it is, in which part of the profile it counts, and what moved because of it."""
+    """Whose event it is, in which part of the profile it counts, and what it changed for others."""
 
     part: int
     person: int
-    moves: tuple[Move, ...] = ()
+    changes: tuple[Move | Carve, ...] = ()
 
 
 @dataclass
@@ -72,9 +90,9 @@ class Graph:
 
     def place(self, sighting: Sighting) -> Placed:
         """Take the event's evidence in, and say whose it is."""
-        moves = self._learn(sighting)
+        changes = self._learn(sighting)
         part, person = self.find(sighting.ids, sighting.time)
-        return Placed(part, person, moves)
+        return Placed(part, person, changes)
 
     def find(self, ids: Sequence[str], time: int) -> tuple[int, int]:
         """The part and the person of what these identifiers, the strongest first, say at a time."""
@@ -91,7 +109,7 @@ class Graph:
 
     # -- what an event says ----------------------------------------------------------------------------------------
 
-    def _learn(self, sighting: Sighting) -> tuple[Move, ...]:
+    def _learn(self, sighting: Sighting) -> tuple[Move | Carve, ...]:
         changed: list[str] = []
         for one, two in sighting.pairs:
             # What is seen with somebody whom nobody knows says nothing.
@@ -109,10 +127,10 @@ class Graph:
                 if see_unbinding(self._component(key).nodes[key], sighting.time):
                     changed.append(key)
         self._note_sealed(sighting)
-        moves: list[Move] = []
+        changes: list[Move | Carve] = []
         for number in dict.fromkeys(self.records[key].component for key in changed):
-            moves += self._regroup(self.components[number], sighting)
-        return tuple(moves)
+            changes += self._regroup(self.components[number], sighting)
+        return tuple(changes)
 
     def _note_sealed(self, sighting: Sighting) -> None:
         for key, sealed in sighting.sealed.items():
@@ -157,22 +175,55 @@ class Graph:
 
     # -- who is who ------------------------------------------------------------------------------------------------
 
-    def _regroup(self, component: Component, sighting: Sighting) -> tuple[Move, ...]:
-        former = component.people
+    def _regroup(self, component: Component, sighting: Sighting) -> list[Move | Carve]:
+        """Find out who is who, and what that changes."""
+        people = component.people
+        spans = {key: _spans(component, node) for key, node in component.nodes.items()}
         self._settle(component)
+        stretches = self._stretches(component, spans, sighting.received_at + DAY)
         moved: dict[tuple[int, int], list[int]] = {}
         for part, person in sorted(component.people.items()):
-            if (before := former.get(part, person)) != person:
+            if (before := people.get(part, person)) != person:
                 moved.setdefault((before, person), []).append(part)
-        if moved:
-            self.changes += 1
-        version = (self.version << CHANGE_BITS) + self.changes
-        moves = tuple(Move(version, source, target, tuple(parts)) for (source, target), parts in moved.items())
+        version = self._next_version() if moved else 0
+        moves = [Move(version, source, target, tuple(parts)) for (source, target), parts in moved.items()]
         if moves:
             summary = [(move.source, move.target, list(move.parts)) for move in moves]
             change = Change(version, sighting.time, sighting.message_id, summary, list(sighting.ids), self.rules.version)
             component.history = [*component.history, change][-HISTORY_KEPT:]
-        return moves
+        owner = component.people
+        carves = [
+            Carve(self._next_version(), owner[part], owner[into], part, into, start, end) for part, into, start, end in stretches
+        ]
+        return [*moves, *carves]
+
+    def _next_version(self) -> int:
+        self.changes += 1
+        return (self.version << CHANGE_BITS) + self.changes
+
+    def _stretches(self, component: Component, before: Mapping[str, list[Span]], until: int) -> list[tuple[int, int, int, int]]:
+        """What an identifier said in some stretch of time counts in another part now: (part, into, start, end).
+
+        What begins after `until` has not happened yet.
+        """
+        found = []
+        for key, old in before.items():
+            node = component.nodes[key]
+            if _starts(old) == _starts(new := _spans(component, node)):
+                continue
+            for start, end, part in _differing(old, new):
+                if start > until:
+                    continue
+                into = _number(component, _vertex(node, start)) or self._number_vertex(component, node, start)
+                found.append((part, into, start, end))
+        return found
+
+    def _number_vertex(self, component: Component, node: Node, time: int) -> int:
+        """Give a number to the epoch of a time."""
+        number = self.draw_number()
+        _give_number(node, time, number)
+        self._settle(component)
+        return number
 
     def _settle(self, component: Component) -> None:
         """Let the identifiers fall into people. The oldest number of a person is the person's."""
@@ -182,7 +233,8 @@ class Graph:
         for members in grouping.groups:
             numbers = [number for vertex in members if (number := _number(component, vertex))]
             people |= dict.fromkeys(numbers, min(numbers, default=0))
-        component.people = people | {node.shared: node.shared for node in component.nodes.values() if node.shared}
+        alone = (number for node in component.nodes.values() for number in (*node.numbers, node.shared) if number)
+        component.people = {number: number for number in alone} | people
         self.touched.add(component.id)
 
     def _is_shared(self, key: str, time: int) -> bool:
@@ -198,11 +250,7 @@ class Graph:
             return record.spans[0].part, record.spans[0].person
         component = self.components[record.component]
         node = component.nodes[key]
-        number = _number(component, _vertex(node, time))
-        if not number:
-            number = self.draw_number()
-            _give_number(node, time, number)
-            self._settle(component)
+        number = _number(component, _vertex(node, time)) or self._number_vertex(component, node, time)
         return number, component.people[number]
 
     # -- records and components ------------------------------------------------------------------------------------
@@ -284,3 +332,22 @@ def _spans(component: Component, node: Node) -> list[Span]:
     if shared_from is not None:
         spans.append(Span(shared_from, node.shared, node.shared, True))
     return spans
+
+
+def _starts(spans: list[Span]) -> list[tuple[int, int]]:
+    return [(span.start, span.part) for span in spans]
+
+
+def _differing(old: list[Span], new: list[Span]) -> list[tuple[int, int, int]]:
+    """Stretches (start, end, old part) in which something may have been counted in a part that is another one now."""
+    edges = sorted({span.start for span in (*old, *new)})
+    found = []
+    for start, end in zip(edges, [*edges[1:], END], strict=True):
+        before, after = _at(old, start), _at(new, start)
+        if before.part and before.part != after.part:
+            found.append((start, end, before.part))
+    return found
+
+
+def _at(spans: list[Span], time: int) -> Span:
+    return next(span for span in reversed(spans) if span.start <= time)

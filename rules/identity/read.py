@@ -27,6 +27,14 @@ class Form(NamedTuple):
     is_unchanged: bool
 
 
+class Told(NamedTuple):
+    """What sort of event it is; its properties as JSON, which are read only if it is a decision."""
+
+    kind: str
+    event: str
+    properties: bytes = b""
+
+
 class _Decided(msgspec.Struct):
     """The properties of a decision."""
 
@@ -53,16 +61,17 @@ def strongest_first(forms: Iterable[Form | None]) -> tuple[str, ...]:
 
 
 def read_sighting(
-    ids: tuple[str, ...], kind: str, event: str, time: int, *, source: str, message_id: str, properties: bytes
+    ids: tuple[str, ...], told: Told, time: int, received_at: int, source: str = "", message_id: str = ""
 ) -> Sighting:
     """What an event says. Raises InvalidEvent if it is a decision that says nothing.
 
     Args:
         ids: keys in normal form, the strongest first.
-        properties: JSON; read only if the event is a decision.
     """
-    decisions = read_decisions(event, time, properties) if kind == "decision" else ()
-    return Sighting(ids, time, source, message_id, is_express(kind, event), kind == "unbind", decisions=decisions)
+    decisions = read_decisions(told.event, time, told.properties) if told.kind == "decision" else ()
+    return Sighting(
+        ids, time, received_at, source, message_id, is_express(told.kind, told.event), told.kind == "unbind", decisions=decisions
+    )
 
 
 def read_decisions(event: str, time: int, properties: bytes) -> tuple[Decision, ...]:

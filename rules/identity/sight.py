@@ -16,7 +16,7 @@ class Sighting:
 
     Attributes:
         ids: keys of identifiers in their normal form, the strongest first.
-        time: when it happened, in microseconds.
+        time, received_at: when it happened, and when it was received, in microseconds.
         source: who says so.
         is_express: it says that they are one (login, bind, alias), not only that they came together.
         unbinds: it says that the weaker identifiers part from the strongest; a lone one parts from everybody.
@@ -27,6 +27,7 @@ class Sighting:
 
     ids: tuple[str, ...]
     time: int
+    received_at: int
     source: str = ""
     message_id: str = ""
     is_express: bool = False

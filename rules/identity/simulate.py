@@ -17,7 +17,7 @@ from cdp.errors import InvalidEvent
 from cdp.identity import Refusal, Seen
 from rules.identity.model import IdentityRules
 from rules.identity.place import Graph
-from rules.identity.read import Form, read_identifier, read_sighting, strongest_first
+from rules.identity.read import Form, Told, read_identifier, read_sighting, strongest_first
 from rules.identity.sight import Sighting, says_nothing_new
 
 STEP = 10_000  # events between two words of progress
@@ -148,12 +148,10 @@ def _sightings(events: Iterable[Event], rules: IdentityRules) -> Iterator[Sighti
                 forms[identifier] = read_identifier(*identifier, rules)
         ids = strongest_first(forms[identifier] for identifier in event.ids)
         try:
-            yield read_sighting(
-                ids, event.kind, event.event, event.time, source=event.source, message_id=event.message_id,
-                properties=event.properties,
-            )  # fmt: skip
-        except InvalidEvent:
-            yield Sighting((), event.time, event.source, event.message_id)  # the stream makes a dead letter of it
+            told = Told(event.kind, event.event, event.properties)
+            yield read_sighting(ids, told, event.time, event.time, event.source, event.message_id)
+        except InvalidEvent:  # the stream makes a dead letter of it
+            yield Sighting((), event.time, event.time, event.source, event.message_id)
 
 
 def _refusals(graph: Graph) -> tuple[Refusal, ...]:

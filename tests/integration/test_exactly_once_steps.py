@@ -9,6 +9,7 @@ import random
 import uuid
 import zlib
 from collections import defaultdict
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -21,9 +22,10 @@ from cdp.topics import Names
 from rules.identity import load_identity_rules
 from streams import records
 from streams.graph import IdentityGraph
+from streams.measure import SILENT_KINDS
 from streams.parts import FIGURES
 from streams.profile import ProfileStep
-from streams.records import Tick
+from streams.records import Resolved, Tick, decode_resolved
 from streams.resolve import ResolveStep
 from streams.store import ProfileStore
 from tests.shop import CALENDAR, NOW, canonical, make_event, order, rules
@@ -57,7 +59,28 @@ class Platform:
             self.resolve = ResolveStep(graph, rules, self.committed[topic], PARTITIONS, lambda: NOW)
         else:
             store = ProfileStore(self.redis, self.names)
-            self.profile = ProfileStep(store, RULES, CALENDAR, self.committed[topic], lambda: NOW)
+            self.profile = ProfileStep(store, RULES, CALENDAR, self.committed[topic], self.recall, lambda: NOW)
+
+    def recall(self, wanted: Mapping[int, int]) -> dict[int, list[Resolved]]:
+        """What ClickHouse would say: the facts written so far, in the parts in which they count."""
+        changes = [msgspec.json.decode(value) for value in self.out[records.CHANGES]]
+        carvings = [change for change in changes if change["change"] == "carve"]
+        found: dict[int, dict[tuple[int, int], Resolved]] = {part: {} for part in wanted}
+        for value in self.out[records.FACTS]:
+            fact = msgspec.json.decode(value)
+            if "outcome" in fact:
+                continue
+            part = fact["part"]
+            for carving in carvings:
+                if carving["part"] == part and carving["start"] <= fact["time"] < carving["end"]:
+                    part = carving["into"]
+            if part in found:
+                found[part][fact["p"], fact["o"]] = decode_resolved(value)
+        return {
+            part: list(events.values())
+            for part, events in found.items()
+            if sum(not event.bot and event.kind not in SILENT_KINDS for event in events.values()) == wanted[part]
+        }
 
     def send(self, event: Event) -> None:
         partition = zlib.crc32(event.ids[0].value.encode()) % PARTITIONS
@@ -111,7 +134,7 @@ class Platform:
         for key in self.redis.scan_iter(f"{self.names.prefix}:profile:*", count=1000):
             profile = unpack(self.redis.get(key))[0]
             if profile.events:
-                assert not profile.awaiting
+                assert not profile.is_waiting
                 assert not profile.pending
                 name = max(profile.identifiers)
                 assert name not in found, f"two people for {name}"

@@ -94,7 +94,7 @@ def test_repeats_and_late_positions_in_any_batches(client: Client, seed: int) ->
 
 def test_merges_are_seen_by_the_next_query(client: Client) -> None:
     merge = {
-        "change": "merge", "one_id": "P0000000001", "person": 1, "loser": "P0000000009", "loser_person": 9,
+        "change": "merge", "one_id": "P0000000001", "person": 1, "loser": "P0000000009", "loser_person": 9, "version": 3,
         "time": 1_795_000_000_000_000, "message_id": "x", "p": 0, "o": 5, "seq": 1,
     }  # fmt: skip
     writer(client).process([(json.dumps(merge).encode(), NAMES.changes, 0, 0)])
