@@ -94,9 +94,12 @@ def _simulate(  # noqa: PLR0913 - one for each option
     if (events is None) == (not since):
         raise CdpError("Events come from a file or from history.", "Give either --events FILE.jsonl or --since 30d.")
     new, old = load(rules), load(against)
+    if output is not None and not output.parent.is_dir():
+        raise CdpError(
+            f"{output} cannot be written: there is no folder {output.parent}.", "Make the folder, or name another one."
+        )
     if events is not None:
-        report, lines, after = try_on_file(new, old, events, teller())
-        message_ids = [event.message_id for event in lines.events]
+        report, message_ids, after = try_on_file(new, old, events, teller())
     else:
         now = wall_clock()
         span = read_moment(since, now, "--since"), read_moment(until, now, "--until") if until else now

@@ -18,6 +18,7 @@ from rules.identity.model import IdentifierType, IdentityRules, Limit
 SHARED = -1
 WINDOWS = {"day": DAY, "week": 7 * DAY, "month": 30 * DAY, "year": 365 * DAY}
 UNDECLARED = IdentifierType("", 99)
+EXCLUSIVE = Limit(1)
 
 Vertex = tuple[str, int]
 """An identifier's key and its epoch, or SHARED."""
@@ -90,9 +91,9 @@ def standing(component: Component) -> dict[Pair, Verdict]:
 def _cuts(node: Node, links: Iterable[Link], rules: IdentityRules) -> tuple[int, ...]:
     """Where the epochs of an identifier end: where it was unbound, and a lifetime after it was last seen with another one."""
     days = rule_of(node.key, rules).lifetime_days
-    if not days:
+    seen = sorted({time for link in links for time in link.moments()}) if days else []
+    if not seen:
         return tuple(node.unbound)
-    seen = sorted({time for link in links for time in link.moments()})
     ends = [
         last + days * DAY
         for last, following in zip(seen, [*seen[1:], None], strict=True)
@@ -207,7 +208,7 @@ class _Attempt:
     def _refuse(self, edge: Edge, type_: str, limit: Limit) -> None:
         (a, _), (b, _) = edge.a, edge.b
         weaker = edge.a if self._weaker(a, b) == a else edge.b
-        exclusive = limit.window == "ever" and limit.count == 1
+        exclusive = limit == EXCLUSIVE
         detail = f"a person has one {type_}" if exclusive else f"a person has at most {limit.count} {type_} {_per(limit)}"
         both_exclusive = rule_of(weaker[0], self.rules).exclusive
         self.refusals.append(
@@ -226,22 +227,26 @@ class _Attempt:
 def broken_limit(
     one: Mapping[str, Mapping[str, int]], two: Mapping[str, Mapping[str, int]], time: int, rules: IdentityRules
 ) -> tuple[str, Limit] | None:
-    """The type and limit that two people would break together; None if they may be one.
+    """The type and limit that two people would break together, an exclusive one before others; None if they may be one.
 
     Args:
         one, two: by type, each identifier and when it came in; -1: with this link, at `time`.
     """
-    for type_ in one.keys() & two.keys() if len(one) < len(two) else two.keys() & one.keys():
+    broken: tuple[str, Limit] | None = None
+    for type_ in sorted(one.keys() & two.keys()):
         limits = rules.identifiers.get(type_, UNDECLARED).limits
         if not limits or one[type_].keys() == two[type_].keys():
             continue
         together = dict(two[type_])
         for key, since in one[type_].items():
             together[key] = min(since, together.get(key, since))
-        for limit in limits:
-            if exceeds([time if since < 0 else since for since in together.values()], limit):
-                return type_, limit
-    return None
+        times = [time if since < 0 else since for since in together.values()]
+        found = next((limit for limit in limits if exceeds(times, limit)), None)
+        if found == EXCLUSIVE:
+            return type_, found
+        if found is not None and broken is None:
+            broken = type_, found
+    return broken
 
 
 def exceeds(times: list[int], limit: Limit) -> bool:
