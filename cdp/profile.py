@@ -155,11 +155,13 @@ class Profile(msgspec.Struct, array_like=True):
         part: the number of its only part; 0: it has none yet, or several.
         parts: the states of several parts by number, as `pack_state` writes them.
         gone: parts that went to another person: by number, that person and the version of the move.
-        awaiting: parts on their way to this person: by number, the versions of the moves. Events wait in `pending` until
-            all are here.
-        received: the versions of the moves by which a part came, the newest 16.
+        awaiting: parts, or stretches of parts, on their way to this person: by the part's number, the versions of the changes
+            that sent them. Events wait in `pending` until all are here.
+        received: the versions of the moves by which a part came, the newest 32.
+        heard: what brought stretches to a part, and the versions that it answered, the newest 64.
         carved: stretches of a part that count in other parts, in the order of their versions.
-        carving: parts in which something of such a stretch has been counted: until it is out, events wait in `pending`.
+        carving: parts from which something of such a stretch may have to be taken out, with the versions that have not been
+            answered yet. Until then events wait in `pending`.
         pending: (offset, record) of events that wait.
         offset: of the last record applied, on this person's partition of `resolved`.
         due: when time alone will change something next, in microseconds; 0: never.
@@ -184,8 +186,9 @@ class Profile(msgspec.Struct, array_like=True):
     gone: dict[int, tuple[int, int]] = {}
     awaiting: dict[int, list[int]] = {}
     received: dict[int, list[int]] = {}
+    heard: dict[int, list[int]] = {}
     carved: dict[int, list[Carved]] = {}
-    carving: list[int] = []
+    carving: dict[int, list[int]] = {}
     pending: list[tuple[int, bytes]] = []
     offset: int = -1
     due: int = 0
@@ -236,5 +239,5 @@ def new_profile(person: int) -> Profile:
     """Nobody knows anything of this person yet; the containers are the profile's own."""
     return Profile(
         person=person, identifiers={}, attributes={}, days={}, moments={}, orders={}, occasions={}, marks={}, tags={}, parts={},
-        gone={}, awaiting={}, received={}, carved={}, carving=[], pending=[],
+        gone={}, awaiting={}, received={}, heard={}, carved={}, carving={}, pending=[],
     )  # fmt: skip

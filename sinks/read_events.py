@@ -12,7 +12,7 @@ from rules.identity.simulate import Assignment, Event
 PAGE = 50_000
 
 _COUNT = """
-SELECT count() AS events FROM {database:Identifier}.events
+SELECT count() AS events FROM {database}.events
 WHERE event_time >= fromUnixTimestamp64Micro({since:Int64}) AND event_time < fromUnixTimestamp64Micro({until:Int64})
 """
 _READ = """
@@ -20,8 +20,8 @@ SELECT
     toUnixTimestamp64Micro(event_time) AS time,
     message_id, kind, event, source, ids, traits,
     if(kind = 'decision', properties, '') AS properties,
-    dictGetOrDefault({dictionary:String}, 'person', toUInt64(part), person) AS live
-FROM {database:Identifier}.events
+    dictGetOrDefault('{database}.person_overrides', 'person', toUInt64(part), person) AS live
+FROM {database}.events
 WHERE event_time < fromUnixTimestamp64Micro({until:Int64})
   AND (event_time, message_id) > (fromUnixTimestamp64Micro({since:Int64}), {after:String})
 ORDER BY event_time, message_id
@@ -55,13 +55,14 @@ def read_recorded(
     Args:
         client: of clickhouse-connect; one that may only read is enough.
     """
-    window = {"database": database, "dictionary": f"{database}.person_overrides", "since": since, "until": until}
+    count, read = (statement.replace("{database}", database) for statement in (_COUNT, _READ))
+    window = {"since": since, "until": until}
     found = Recorded()
     try:
-        total = int(client.query(_COUNT, parameters=window).first_row[0])
+        total = int(client.query(count, parameters=window).first_row[0])
         time, after = since, ""  # no message has the id "": those of `since` itself are read as well
         while True:
-            rows = client.query(_READ, parameters=window | {"since": time, "after": after, "limit": page}).result_rows
+            rows = client.query(read, parameters=window | {"since": time, "after": after, "limit": page}).result_rows
             for row in rows:
                 _add(found, row)
             tell("events read", len(found.events), total)

@@ -8,6 +8,8 @@ import base64
 from bisect import insort
 from collections.abc import Iterable
 
+import xxhash
+
 from cdp.profile import Carved, Profile, new_profile, pack_state, unpack_state
 from streams import records
 from streams.measure import Measure, add_mark, digest_of, mark_of, record_identifiers
@@ -15,18 +17,21 @@ from streams.parts import put_in, replace, state_of, take_out
 from streams.records import Output, PartState, Resolved
 from streams.store import Entry
 
-RECEIVED_KEPT = CARVED_KEPT = 16
+RECEIVED_KEPT, HEARD_KEPT, CARVED_KEPT = 32, 64, 16
 _NOBODY = (0, -1)
 
 
-def expect(profile: Profile, number: int, version: int) -> None:
-    """A part is on its way to this person, unless it has come already, or has gone on since."""
-    if version in profile.received.get(number, ()) or profile.gone.get(number, _NOBODY)[1] > version:
-        return
-    profile.gone.pop(number, None)
-    awaited = profile.awaiting.setdefault(number, [])
-    if version not in awaited:
-        awaited.append(version)
+# -- whole parts --------------------------------------------------------------------------------------------------------
+
+
+def await_parts(profile: Profile, record: Resolved) -> None:
+    """Parts are on their way to this person, unless they have come already, or have gone on since."""
+    for number in record.parts:
+        _, left = profile.gone.get(number, _NOBODY)
+        if record.version in profile.received.get(number, ()) or left > record.version:
+            continue
+        profile.gone.pop(number, None)
+        _wait_for(profile, number, record.version)
 
 
 def release(entry: Entry, record: Resolved) -> dict[int, Output]:
@@ -37,56 +42,71 @@ def release(entry: Entry, record: Resolved) -> dict[int, Output]:
     for number, state in take_out(entry, leaving).items():
         profile.gone[number] = (record.other, record.version)
         part = PartState(
-            number, base64.b64encode(pack_state(state)).decode(), profile.awaiting.pop(number, []),
-            profile.carved.pop(number, []),
+            number, _encode(state), record.version, [record.version], profile.awaiting.pop(number, []),
+            profile.carved.pop(number, []), profile.carving.pop(number, []), profile.heard.get(number, []),
         )  # fmt: skip
-        sent[number] = records.state(record.other, profile.person, part, record.version, record.time)
-    profile.carving = [number for number in profile.carving if number not in sent]
+        sent[number] = records.state("state", record.other, profile.person, part, record.version, record.time)
     return sent
 
 
-def receive(entry: Entry, record: Resolved) -> int | None:
-    """The state of a part that belongs to this person now. Returns its number; None: it was here before."""
-    profile, (number,), version = entry.profile, record.parts, record.version
-    received = profile.received.get(number, [])
-    if version in received:  # it comes again; what it brought may have gone on since, with a later move
+def passes_on(profile: Profile, record: Resolved) -> int | None:
+    """To whom a command about a part has to be passed on; None: it is for this person, or was here before."""
+    (number,) = record.parts
+    owner, left = profile.gone.get(number, _NOBODY)
+    if not owner or _was_here(profile, record):
         return None
-    profile.received[number] = [*received, version][-RECEIVED_KEPT:]
-    profile.gone.pop(number, None)
-    awaited = {*profile.awaiting.pop(number, ()), *record.awaited} - {*profile.received[number]}
+    return owner if record.event != "state" or left > record.version else None
+
+
+def receive(entry: Entry, record: Resolved) -> int | None:
+    """A part, or a stretch that counts in a part of this person. Returns the part's number; None: it was here before."""
+    profile, (number,) = entry.profile, record.parts
+    if _was_here(profile, record):  # what it brought may have gone on since
+        return None
+    if record.event == "state":
+        profile.gone.pop(number, None)
+        profile.received[number] = [*profile.received.get(number, ()), record.version][-RECEIVED_KEPT:]
+    else:
+        _hear(profile, number, [record.state_id, *record.answers])
+    _hear(profile, number, record.heard)
+    known = {*profile.received.get(number, ()), *profile.heard.get(number, ())}
+    awaited = {*profile.awaiting.pop(number, ()), *record.awaited} - known
     if awaited:
         profile.awaiting[number] = sorted(awaited)
     put_in(entry, number, unpack_state(base64.b64decode(record.state)))
     for stretch in record.carved:
         _note_stretch(profile, number, stretch)
-    _look_for_stretches(entry, number)
+    if record.carving or _has_strays(entry, number):
+        profile.carving[number] = sorted({*profile.carving.get(number, ()), *record.carving})
     return number
 
 
-def owner_elsewhere(profile: Profile, record: Resolved) -> int | None:
-    """To whom a command about a part has to be passed on; None: it is for this person."""
-    owner, version = profile.gone.get(record.parts[0], _NOBODY)
-    if record.event == "state" and record.version in profile.received.get(record.parts[0], ()):
-        return None
-    return owner if version > record.version or (owner and record.event == "carve") else None
+# -- stretches ----------------------------------------------------------------------------------------------------------
 
 
-def carve(entry: Entry, record: Resolved) -> None:
-    """A stretch of a part counts in another one. If something of it was counted here, it has to be taken out."""
+def expect(profile: Profile, record: Resolved) -> None:
+    """A stretch of another part counts in a part of this person, whatever was said of it before, and is on its way."""
+    (number,) = record.parts
+    for stretch in record.carved:
+        _note_stretch(profile, number, stretch)
+    if record.version not in profile.heard.get(number, ()):
+        _wait_for(profile, number, record.version)
+
+
+def carve(entry: Entry, record: Resolved) -> Output | None:
+    """A stretch of a part counts in another one. If nothing of it was counted here, there is nothing to wait for: the answer."""
     profile, (number,) = entry.profile, record.parts
     (stretch,) = record.carved
     if not _note_stretch(profile, number, stretch):
-        return
-    state = state_of(entry, number)
-    _, start, end, _, _ = stretch
-    if (
-        state is not None
-        and state.events
-        and state.first_seen < end
-        and state.last_seen >= start
-        and number not in profile.carving
-    ):
-        profile.carving.append(number)
+        return None
+    if number in profile.carving or _awaits_earlier(profile, number, record.version) or _has_strays(entry, number):
+        profile.carving[number] = sorted({*profile.carving.get(number, ()), record.version})
+        return None
+    _, _, _, into, person = stretch
+    nothing = new_profile(into)
+    nothing.as_of = profile.as_of
+    part = PartState(into, _encode(nothing), record.version, [record.version], carved=[stretch])
+    return records.state("stretch", person, profile.person, part, record.version, record.time)
 
 
 def diverted_to(profile: Profile, number: int, time: int) -> tuple[int, int] | None:
@@ -98,30 +118,45 @@ def diverted_to(profile: Profile, number: int, time: int) -> tuple[int, int] | N
 
 
 def take_stretches_out(
-    entry: Entry, number: int, events: Iterable[Resolved], measure: Measure, today: int, now: int
+    entry: Entry, number: int, events: Iterable[Resolved], measure: Measure, today: int, tick: tuple[int, int, int]
 ) -> tuple[list[Output], list[Carved]]:
     """Work a part out anew from all of its events, and what was carved out of it as well.
+
+    Args:
+        tick: partition, offset and time of the record that has it done.
 
     Returns the states that go to the parts in which they count, and the stretches that were out of place.
     """
     profile = entry.profile
-    here = (number, profile.person)
     before = state_of(entry, number)
-    states = {here: new_profile(number)}
+    stretches = profile.carved[number]
+    owners = {into: person for _, _, _, into, person in stretches if into != number}
+    states = {part: new_profile(part) for part in (number, *owners)}
     for event in events:
-        owner = diverted_to(profile, number, event.time) or here
-        _count(states.setdefault(owner, new_profile(owner[0])), event, measure, today)
+        instead = diverted_to(profile, number, event.time)
+        _count(states[instead[0] if instead is not None else number], event, measure, today)
     for state in states.values():  # which of them was meant cannot be told: nobody gets anything again
         state.occasions = dict(before.occasions) if before is not None else {}
         state.as_of = profile.as_of
-    replace(entry, number, states.pop(here))
-    profile.carving.remove(number)
+    replace(entry, number, states[number])
+    asked = profile.carving.pop(number)
+    if left := [version for version in asked if _awaits_earlier(profile, number, version)]:
+        profile.carving[number] = left
+    partition, offset, time = tick
     outputs = []
-    for (into, person), state in sorted(states.items(), key=lambda item: item[0]):
-        stays = [(version, start, end, into, person) for version, start, end, to, _ in profile.carved[number] if to == into]
-        part = PartState(into, base64.b64encode(pack_state(state)).decode(), carved=stays)
-        outputs.append(records.state(person, profile.person, part, stays[-1][0], now))
-    return outputs, [stretch for stretch in profile.carved[number] if (stretch[3], stretch[4]) in states]
+    for into, person in sorted(owners.items()):
+        stays = [stretch for stretch in stretches if stretch[3] == into]
+        answers = [version for version, *_ in stays if version in asked and version not in left]
+        if not answers and not states[into].marks:
+            continue
+        state_id = xxhash.xxh3_64_intdigest(f"{number}:{into}:{partition}:{offset}".encode()) >> 1
+        part = PartState(into, _encode(states[into]), state_id, answers, carved=stays)
+        outputs.append(records.state("stretch", person, profile.person, part, stays[-1][0], time))
+    return outputs, [stretch for stretch in stretches if stretch[3] in owners and states[stretch[3]].marks]
+
+
+def _encode(state: Profile) -> str:
+    return base64.b64encode(pack_state(state)).decode()
 
 
 def _count(state: Profile, event: Resolved, measure: Measure, today: int) -> None:
@@ -144,14 +179,37 @@ def _note_stretch(profile: Profile, number: int, stretch: Carved) -> bool:
     return True
 
 
-def _look_for_stretches(entry: Entry, number: int) -> None:
-    """See whether something may have been counted in a part that counts in another one."""
+def _wait_for(profile: Profile, number: int, version: int) -> None:
+    awaited = profile.awaiting.setdefault(number, [])
+    if version not in awaited:
+        awaited.append(version)
+
+
+def _was_here(profile: Profile, record: Resolved) -> bool:
+    (number,) = record.parts
+    if record.event == "state":
+        return record.version in profile.received.get(number, ())
+    return record.event == "stretch" and record.state_id in profile.heard.get(number, ())
+
+
+def _hear(profile: Profile, number: int, news: Iterable[int]) -> None:
+    heard = list(dict.fromkeys([*profile.heard.get(number, ()), *news]))[-HEARD_KEPT:]
+    if heard:
+        profile.heard[number] = heard
+
+
+def _has_strays(entry: Entry, number: int) -> bool:
+    """Whether something may have been counted in a part that counts in another one."""
     profile, state = entry.profile, state_of(entry, number)
-    if state is None or not state.events or number in profile.carving:
-        return
+    if state is None or not state.events:
+        return False
     stretches = profile.carved.get(number, ())
-    if any(start <= state.last_seen and state.first_seen < end and into != number for _, start, end, into, _ in stretches):
-        profile.carving.append(number)
+    return any(start <= state.last_seen and state.first_seen < end and into != number for _, start, end, into, _ in stretches)
+
+
+def _awaits_earlier(profile: Profile, number: int, version: int) -> bool:
+    """Whether something of a part is still on its way that was sent before a change."""
+    return any(awaited < version for awaited in profile.awaiting.get(number, ()))
 
 
 def _is_over(profile: Profile, number: int, version: int) -> bool:

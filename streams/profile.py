@@ -211,7 +211,7 @@ class ProfileStep:
         profile = entry.profile
         entry.dirty = True
         mine = Position(position.partition, position.offset, seq=profile.person << 16)
-        if profile.carving and not profile.awaiting:
+        if profile.carving:
             self._take_out(entry, time, mine)
         if profile.part_numbers:
             profile.as_of = max(profile.as_of, time)
@@ -228,7 +228,9 @@ class ProfileStep:
         wanted = {number: state.events for number in profile.carving if (state := state_of(entry, number)) is not None}
         today = self._calendar.day(profile.as_of)
         for number, events in self._facts(wanted).items():
-            outputs, stretches = exchange.take_stretches_out(entry, number, events, self._measure, today, time)
+            outputs, stretches = exchange.take_stretches_out(
+                entry, number, events, self._measure, today, (position.partition, position.offset, time)
+            )
             position.outputs += outputs
             for version, start, end, into, _ in stretches:
                 change = Carving(
@@ -246,16 +248,18 @@ class ProfileStep:
         profile = entry.profile
         match record.event:
             case "await":
-                for number in record.parts:
-                    exchange.expect(profile, number, record.version)
+                exchange.await_parts(profile, record)
             case "move":
                 self._release(entry, record, position)
-            case "state" | "carve" if (owner := exchange.owner_elsewhere(profile, record)) is not None:
+            case "state" | "expect" | "carve" | "stretch" if (owner := exchange.passes_on(profile, record)) is not None:
                 position.outputs.append(records.passed_on(record, owner))
-            case "state":
+            case "state" | "stretch":
                 self._receive(entry, record, position)
+            case "expect":
+                exchange.expect(profile, record)
             case "carve":
-                exchange.carve(entry, record)
+                answer = exchange.carve(entry, record)
+                position.outputs += [answer] if answer is not None else []
                 profile.due = self._next_due(profile)
             case _:
                 pass

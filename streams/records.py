@@ -34,10 +34,10 @@ def topics(names: Names) -> dict[str, str]:
 class Resolved(msgspec.Struct, kw_only=True):
     """What PROFILE reads of a record on `resolved`; everything else in it is passed on unread.
 
-    An event counts in `part` of its person. Commands (`kind` "command") are about `parts` that move from one person to
-    another, in the move `version`: ``await`` tells the new owner, ``move`` the old one, whose name `other` is in either
-    case the opposite; ``state`` brings a part's state as base64, and the moves of it that the old owner still `awaited`, and
-    its `carved` stretches. ``carve`` says that a stretch of a part counts in another one.
+    An event counts in `part` of its person. Commands (`kind` "command") are about `parts` that go from one person to another,
+    by the change `version`. When parts move, ``await`` tells the new owner and ``move`` the old one, whose name `other` is in
+    either case the opposite; ``state`` brings a part. When a stretch of a part counts in another one, ``expect`` tells the
+    owner of the other one and ``carve`` the owner of the first; ``stretch`` brings it. See `PartState` for what is brought.
     """
 
     kind: str
@@ -60,6 +60,10 @@ class Resolved(msgspec.Struct, kw_only=True):
     state: str = ""
     awaited: list[int] = []
     carved: list[Carved] = []
+    carving: list[int] = []
+    heard: list[int] = []
+    state_id: int = 0
+    answers: list[int] = []
 
     @property
     def name(self) -> str:
@@ -85,15 +89,33 @@ class Command(msgspec.Struct, kw_only=True):
     state: str = ""
     awaited: list[int] = []
     carved: list[Carved] = []
+    carving: list[int] = []
+    heard: list[int] = []
+    state_id: int = 0
+    answers: list[int] = []
 
 
 class PartState(msgspec.Struct, frozen=True):
-    """A part on its way: its state as base64, the moves of it that are awaited still, and the stretches carved out of it."""
+    """A part, or a stretch of one, on its way.
+
+    Attributes:
+        state: as base64.
+        state_id: what comes again has the same; of a move its version.
+        answers: versions of the changes for which it was awaited.
+        awaited: versions of changes that its old owner was waiting for itself.
+        carved: stretches that were carved out of it.
+        carving: versions of those that have not been answered.
+        heard: as in a profile.
+    """
 
     number: int
     state: str
+    state_id: int
+    answers: list[int]
     awaited: list[int] = []
     carved: list[Carved] = []
+    carving: list[int] = []
+    heard: list[int] = []
 
 
 class Tick(msgspec.Struct, kw_only=True):
@@ -106,31 +128,45 @@ class Tick(msgspec.Struct, kw_only=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def command(event: str, person: int, move: Move, time: int) -> Output:
-    """``await`` or ``move``, to a person, as an output of a step. The same command always has the same message id."""
-    other = move.source if person == move.target else move.target
-    return _command(Command(
-        one_id=one_id(person), person=person, event=event, other=other, parts=list(move.parts), version=move.version, time=time,
-        message_id=_command_id(event, person, move.version, move.parts),
-    ))  # fmt: skip
+def await_parts(change: Move, time: int) -> Output:
+    """``await``, to the new owner of parts. The same command always has the same message id."""
+    return _about("await", change.target, change.source, change.parts, change.version, time)
+
+
+def move(change: Move, time: int) -> Output:
+    """``move``, to the old owner of parts."""
+    return _about("move", change.source, change.target, change.parts, change.version, time)
+
+
+def expect(change: Carve, time: int) -> Output:
+    """``expect``, to the owner of the part in which a stretch of another one counts."""
+    return _about("expect", change.target, change.source, (change.into,), change.version, time, [_stretch(change)])
 
 
 def carve(change: Carve, time: int) -> Output:
     """``carve``, to the owner of a part."""
-    stretch = (change.version, change.start, change.end, change.into, change.target)
+    return _about("carve", change.source, change.target, (change.part,), change.version, time, [_stretch(change)])
+
+
+def _stretch(change: Carve) -> Carved:
+    return change.version, change.start, change.end, change.into, change.target
+
+
+def _about(
+    event: str, person: int, other: int, parts: Sequence[int], version: int, time: int, carved: Sequence[Carved] = ()
+) -> Output:
     return _command(Command(
-        one_id=one_id(change.source), person=change.source, event="carve", other=change.target, parts=[change.part],
-        version=change.version, time=time, message_id=_command_id("carve", change.source, change.version, (change.part,)),
-        carved=[stretch],
+        one_id=one_id(person), person=person, event=event, other=other, parts=list(parts), version=version, time=time,
+        message_id=_command_id(event, person, version, parts), carved=list(carved),
     ))  # fmt: skip
 
 
-def state(person: int, other: int, part: "PartState", version: int, time: int) -> Output:
-    """``state``, to the person to whom a part belongs now."""
+def state(event: str, person: int, other: int, part: PartState, version: int, time: int) -> Output:
+    """``state`` or ``stretch``, to the person to whom a part belongs now."""
     return _command(Command(
-        one_id=one_id(person), person=person, event="state", other=other, parts=[part.number], version=version, time=time,
-        message_id=_command_id("state", person, version, (part.number,)), state=part.state, awaited=part.awaited,
-        carved=part.carved,
+        one_id=one_id(person), person=person, event=event, other=other, parts=[part.number], version=version, time=time,
+        message_id=_command_id(event, person, part.state_id, (part.number,)), state=part.state, awaited=part.awaited,
+        carved=part.carved, carving=part.carving, heard=part.heard, state_id=part.state_id, answers=part.answers,
     ))  # fmt: skip
 
 
@@ -139,7 +175,8 @@ def passed_on(record: Resolved, person: int) -> Output:
     return _command(Command(
         one_id=one_id(person), person=person, event=record.event, other=record.other, parts=record.parts,
         version=record.version, time=record.time, state=record.state, awaited=record.awaited, carved=record.carved,
-        message_id=_command_id(record.event, person, record.version, record.parts),
+        carving=record.carving, heard=record.heard, state_id=record.state_id, answers=record.answers,
+        message_id=_command_id(record.event, person, record.state_id or record.version, record.parts),
     ))  # fmt: skip
 
 

@@ -192,8 +192,8 @@ class ResolveStep:
 def _commands(change: Move | Carve, now: int) -> list[Output]:
     """The new owner learns what to wait for before the old one learns where to send it."""
     if isinstance(change, Carve):
-        return [records.carve(change, now)]
-    return [records.command("await", change.target, change, now), records.command("move", change.source, change, now)]
+        return [records.expect(change, now), records.carve(change, now)]
+    return [records.await_parts(change, now), records.move(change, now)]
 
 
 def _sighting(envelope: _Envelope, ids: tuple[str, ...], value: bytes) -> Sighting:
