@@ -209,11 +209,11 @@ class _Attempt:
         (a, _), (b, _) = edge.a, edge.b
         weaker = edge.a if self._weaker(a, b) == a else edge.b
         exclusive = limit == EXCLUSIVE
-        detail = f"a person has one {type_}" if exclusive else f"a person has at most {limit.count} {type_} {_per(limit)}"
+        reason, detail = say_limit(type_, limit)
         both_exclusive = rule_of(weaker[0], self.rules).exclusive
         self.refusals.append(
             Refusal(
-                a, b, "exclusive" if exclusive else "limit", weaker[0], edge.time, detail, review=exclusive and both_exclusive
+                a, b, reason, weaker[0], edge.time, detail, review=exclusive and both_exclusive
             )
         )
         if exclusive and not both_exclusive and weaker[0] not in self.shared:
@@ -259,5 +259,9 @@ def exceeds(times: list[int], limit: Limit) -> bool:
     return any(later - earlier < width for earlier, later in zip(ordered, ordered[limit.count :], strict=False))
 
 
-def _per(limit: Limit) -> str:
-    return "ever" if limit.window == "ever" else f"per {limit.window}"
+def say_limit(type_: str, limit: Limit) -> tuple[str, str]:
+    """The reason of a refusal by a limit, and the limit in words."""
+    if limit == EXCLUSIVE:
+        return "exclusive", f"a person has one {type_}"
+    per = "ever" if limit.window == "ever" else f"per {limit.window}"
+    return "limit", f"a person has at most {limit.count} {type_} {per}"

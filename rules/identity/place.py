@@ -91,13 +91,15 @@ class Graph:
     def place(self, sighting: Sighting) -> Placed:
         """Take the event's evidence in, and say whose it is."""
         changes = self._learn(sighting)
-        part, person = self.find(sighting.ids, sighting.time)
+        key, _ = self.vertex(sighting.ids, sighting.time)
+        part, person = self._find_part(key, sighting.time)
         return Placed(part, person, changes)
 
-    def find(self, ids: Sequence[str], time: int) -> tuple[int, int]:
-        """The part and the person of what these identifiers, the strongest first, say at a time."""
+    def vertex(self, ids: Sequence[str], time: int) -> Vertex:
+        """What says whose these identifiers, the strongest first, are at a time: the first that is not shared, and its epoch."""
         key = next((key for key in ids if not self._is_shared(key, time)), ids[0])
-        return self._find_part(key, time)
+        record = self.records.get(key)
+        return _vertex(self.components[record.component].nodes[key], time) if record and record.component else (key, 0)
 
     def seen(self, one: str, two: str, source: str) -> Seen | None:
         """What the graph holds now of a source's evidence for a link."""

@@ -15,6 +15,10 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.identity import Refusal, Seen
+from rules.identity.decide import Bar, bar
+from rules.identity.derive import derive_values
+from rules.identity.find_bases import find_bases
+from rules.identity.match_people import Matched, between_bases, digest, match_people, record_key
 from rules.identity.model import IdentityRules
 from rules.identity.place import Graph
 from rules.identity.read import Form, Told, read_identifier, read_sighting, strongest_first
@@ -59,12 +63,14 @@ class Assignment:
         person_of: message id to the number of its person, from 1 on in the order of their first events; those that identify
             nobody are not in it.
         keys_of: message id to its identifiers in normal form, the strongest first.
-        refusals: links that glue nobody together.
+        refusals: links and matches that glue nobody together.
+        matched: what comparing traits did.
     """
 
     person_of: Mapping[str, int]
     keys_of: Mapping[str, tuple[str, ...]] = field(repr=False)
     refusals: tuple[Refusal, ...] = ()
+    matched: Matched = field(default_factory=Matched, repr=False)
 
     @cached_property
     def people(self) -> dict[int, list[str]]:
@@ -100,16 +106,20 @@ def simulate(events: Sequence[Event], rules: IdentityRules, tell: Tell = tell_no
     Args:
         events: as `unique` gives them.
     """
-    sightings = list(_sightings(events, rules))
+    traits = [_traits(event, rules) for event in events]
+    sightings = list(_sightings(events, traits, rules))
     graph = take_in(sightings, rules, tell)
-    people: dict[int, int] = {}
+    bases = find_bases(graph, sightings, traits, rules)
+    tell("traits", 0, len(bases.people))
+    matched = match_people(bases.people.values(), rules, between_bases(bases.decisions, bases.of_key))
+    numbers: dict[str, int] = {}
     person_of: dict[str, int] = {}
-    for event, sighting in zip(events, sightings, strict=True):
-        if sighting.ids:
-            _, person = graph.find(sighting.ids, sighting.time)
-            person_of[event.message_id] = people.setdefault(person, len(people) + 1)
+    for sighting, base in zip(sightings, bases.of_sighting, strict=True):
+        if base is not None:
+            person_of[sighting.message_id] = numbers.setdefault(matched.person_of[base], len(numbers) + 1)
     keys_of = {sighting.message_id: sighting.ids for sighting in sightings}
-    return Assignment(person_of, keys_of, _refusals(graph))
+    refusals = sorted((*_refusals(graph), *matched.refusals), key=lambda one: (one.time, one.a, one.b, one.reason))
+    return Assignment(person_of, keys_of, tuple(refusals), matched)
 
 
 def take_in(sightings: Sequence[Sighting], rules: IdentityRules, tell: Tell = tell_nobody) -> Graph:
@@ -140,13 +150,22 @@ def _is_known(sighting: Sighting, evidence: Mapping[tuple[str, str, str], Seen])
     return True
 
 
-def _sightings(events: Iterable[Event], rules: IdentityRules) -> Iterator[Sighting]:
+def _traits(event: Event, rules: IdentityRules) -> dict[str, str]:
+    """The traits of an event in the form in which they are compared; {} if they are not."""
+    return derive_values(event.traits, rules.matching) if rules.matching and event.traits else {}
+
+
+def _sightings(events: Sequence[Event], traits: Sequence[Mapping[str, str]], rules: IdentityRules) -> Iterator[Sighting]:
     forms: dict[tuple[str, str], Form | None] = {}
     for event in events:
         for identifier in event.ids:
             if identifier not in forms:
                 forms[identifier] = read_identifier(*identifier, rules)
-        ids = strongest_first(forms[identifier] for identifier in event.ids)
+    keys = [strongest_first(forms[identifier] for identifier in event.ids) for event in events]
+    line = _line(keys, traits, rules)
+    for event, ids, values in zip(events, keys, traits, strict=True):
+        if not ids and values and rules.matching and line:
+            ids = (record_key(values, event.message_id, rules.matching, line),)  # noqa: PLW2901 - its traits name it
         try:
             told = Told(event.kind, event.event, event.properties)
             yield read_sighting(ids, told, event.time, event.time, event.source, event.message_id)
@@ -154,6 +173,13 @@ def _sightings(events: Iterable[Event], rules: IdentityRules) -> Iterator[Sighti
             yield Sighting((), event.time, event.time, event.source, event.message_id)
 
 
-def _refusals(graph: Graph) -> tuple[Refusal, ...]:
-    found = (refusal for component in graph.components.values() for refusal in component.refusals)
-    return tuple(sorted(found, key=lambda refusal: (refusal.time, refusal.a, refusal.b, refusal.reason)))
+def _line(keys: Iterable[tuple[str, ...]], traits: Iterable[Mapping[str, str]], rules: IdentityRules) -> Bar | None:
+    """What traits must say to name one person of as many as there may be."""
+    if rules.matching is None:
+        return None
+    names = {ids[0] if ids else digest(values) for ids, values in zip(keys, traits, strict=True) if ids or values}
+    return bar(rules.matching, len(names))
+
+
+def _refusals(graph: Graph) -> Iterator[Refusal]:
+    return (refusal for component in graph.components.values() for refusal in component.refusals)
