@@ -93,5 +93,3 @@ def _first_seen(component: Component) -> dict[str, int]:
 def _alone(vertex: Vertex, time: int) -> dict[str, dict[str, int]]:
     key, epoch = vertex
     return {} if epoch == SHARED else {type_of(key): {key: time}}
-
-

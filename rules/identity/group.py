@@ -211,11 +211,7 @@ class _Attempt:
         exclusive = limit == EXCLUSIVE
         reason, detail = say_limit(type_, limit)
         both_exclusive = rule_of(weaker[0], self.rules).exclusive
-        self.refusals.append(
-            Refusal(
-                a, b, reason, weaker[0], edge.time, detail, review=exclusive and both_exclusive
-            )
-        )
+        self.refusals.append(Refusal(a, b, reason, weaker[0], edge.time, detail, review=exclusive and both_exclusive))
         if exclusive and not both_exclusive and weaker[0] not in self.shared:
             self.contested.append((max(edge.time, self.attached.get(weaker, edge.time)), weaker[0]))
 
