@@ -3,24 +3,23 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import get_args
 
 import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import DeadLetter, Identifier, decode_event, encode
-from cdp.identity import Decision, IdRecord, Seen, Verdict
+from cdp.identity import IdRecord, Seen
 from rules.identity import normalise
 from rules.identity.model import IdentityRules
 from rules.identity.place import Carve, Move, Placed
-from rules.identity.sight import Sighting, is_express, says_nothing_new
+from rules.identity.read import Told, read_identifier, read_sighting, strongest_first
+from rules.identity.sight import Sighting, says_nothing_new
 from streams import records
 from streams.graph import IdentityGraph, Located
 from streams.records import Output
 
 Row = tuple[bytes, int, int]
 
-WEAKEST = 99
 REMEMBERED = 200_000  # links whose evidence is known to be in the graph
 
 _MINIMUM_TIME = 0
@@ -43,16 +42,7 @@ class _Envelope(msgspec.Struct):
     source: _Source = _Source()
 
 
-class _Decided(msgspec.Struct):
-    """The properties of a decision."""
-
-    pairs: list[tuple[str, str]]
-    by: str = ""
-    note: str = ""
-
-
 _read = msgspec.json.Decoder(_Envelope).decode
-_read_decision = msgspec.json.Decoder(_Decided).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +76,7 @@ class ResolveStep:
         self._partitions = partitions
         self._now = now
         self._recovered = False
-        self._normal = lru_cache(maxsize=200_000)(self._normal_form)
+        self._normal = lru_cache(maxsize=200_000)(lambda type_, value: read_identifier(type_, value, rules))
         self._evidence: dict[tuple[str, str, str], Seen] = {}
 
     def process(self, rows: list[Row]) -> list[list[Output]]:
@@ -135,40 +125,12 @@ class ResolveStep:
             if not _MINIMUM_TIME <= time <= _MAXIMUM_TIME:
                 raise InvalidEvent("invalid_time", name, f"{name} is not in microseconds between 1970 and 2100.")
         forms = [self._normal(identifier.type, identifier.value) for identifier in envelope.ids]
-        usable = sorted({form for form in forms if form is not None})
-        if not usable:
+        ids = strongest_first(forms)
+        if not ids:
             raise InvalidEvent("missing_identifier", "ids", "no identifier that identifies anybody.")
-        if any(form is None or not form[2] for form in forms):
+        if any(form is None or not form.is_unchanged for form in forms):
             value = self._rewrite(value)
-        return _Accepted(value, self._sighting(envelope, tuple(form[1] for form in usable), value))
-
-    def _sighting(self, envelope: _Envelope, ids: tuple[str, ...], value: bytes) -> Sighting:
-        decisions: tuple[Decision, ...] = ()
-        if envelope.kind == "decision":
-            decisions = self._decisions(envelope, value)
-        return Sighting(
-            ids, envelope.time, envelope.received_at, envelope.source.name, envelope.message_id,
-            is_express(envelope.kind, envelope.event), envelope.kind == "unbind", decisions=decisions,
-        )  # fmt: skip
-
-    def _decisions(self, envelope: _Envelope, value: bytes) -> tuple[Decision, ...]:
-        try:
-            decided = _read_decision(decode_event(value).properties)
-        except msgspec.MsgspecError as error:
-            raise InvalidEvent("malformed", "properties", f"not a decision: {error}") from None
-        if envelope.event not in get_args(Verdict):
-            raise InvalidEvent("malformed", "event", f"a decision is one of {', '.join(get_args(Verdict))}.")
-        verdict: Verdict = "apart" if envelope.event == "apart" else "together"
-        pairs = [sorted(pair) for pair in decided.pairs]
-        return tuple(Decision(a, b, verdict, envelope.time, decided.by, decided.note) for a, b in pairs)
-
-    def _normal_form(self, type_: str, value: str) -> tuple[int, str, bool] | None:
-        """(priority, "type:value", unchanged); None if the identifier identifies nobody."""
-        normal = normalise(type_, value, self._rules)
-        if normal is None or ":" in type_ or not type_:
-            return None
-        declared = self._rules.identifiers.get(type_)
-        return declared.priority if declared is not None else WEAKEST, f"{type_}:{normal}", normal == value
+        return _Accepted(value, _sighting(envelope, ids, value))
 
     def _rewrite(self, value: bytes) -> bytes:
         """The event with its identifiers in normal form, and without those that identify nobody."""
@@ -231,3 +193,8 @@ def _commands(change: Move | Carve, now: int) -> list[Output]:
     if isinstance(change, Carve):
         return [records.expect(change, now), records.carve(change, now)]
     return [records.await_parts(change, now), records.move(change, now)]
+
+
+def _sighting(envelope: _Envelope, ids: tuple[str, ...], value: bytes) -> Sighting:
+    told = Told(envelope.kind, envelope.event, bytes(decode_event(value).properties) if envelope.kind == "decision" else b"")
+    return read_sighting(ids, told, envelope.time, envelope.received_at, envelope.source.name, envelope.message_id)

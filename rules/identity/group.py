@@ -19,6 +19,7 @@ SHARED = -1
 NEVER = 2**62
 WINDOWS = {"day": DAY, "week": 7 * DAY, "month": 30 * DAY, "year": 365 * DAY}
 UNDECLARED = IdentifierType("", 99)
+EXCLUSIVE = Limit(1)
 
 Vertex = tuple[str, int]
 """An identifier's key and its epoch, or SHARED."""
@@ -95,10 +96,10 @@ def _cuts(node: Node, links: Iterable[Link], shared: Mapping[str, int], rules: I
     """
     unbound = [time + 1 for time in node.unbound]
     days = rule_of(node.key, rules).lifetime_days
-    if not days:
+    seen = sorted({time for link in links for time in link.moments() if time <= _known_until(link, shared)}) if days else []
+    if not seen:
         return tuple(unbound)
-    seen = sorted({time for link in links for time in link.moments() if time <= _known_until(link, shared)})
-    ends = [last + days * DAY for last, following in zip(seen, [*seen[1:], NEVER], strict=False) if following > last + days * DAY]
+    ends = [last + days * DAY for last, following in zip(seen, [*seen[1:], NEVER], strict=True) if following > last + days * DAY]
     return tuple(sorted({*unbound, *ends}))
 
 
@@ -213,14 +214,10 @@ class _Attempt:
     def _refuse(self, edge: Edge, type_: str, limit: Limit) -> None:
         (a, _), (b, _) = edge.a, edge.b
         weaker = edge.a if self._weaker(a, b) == a else edge.b
-        exclusive = limit.window == "ever" and limit.count == 1
-        detail = f"a person has one {type_}" if exclusive else f"a person has at most {limit.count} {type_} {_per(limit)}"
+        exclusive = limit == EXCLUSIVE
+        reason, detail = say_limit(type_, limit)
         both_exclusive = rule_of(weaker[0], self.rules).exclusive
-        self.refusals.append(
-            Refusal(
-                a, b, "exclusive" if exclusive else "limit", weaker[0], edge.time, detail, review=exclusive and both_exclusive
-            )
-        )
+        self.refusals.append(Refusal(a, b, reason, weaker[0], edge.time, detail, review=exclusive and both_exclusive))
         if exclusive and not both_exclusive and weaker[0] not in self.shared:
             self.contested.append((max(edge.time, self.attached.get(weaker, edge.time)), weaker[0]))
 
@@ -232,22 +229,26 @@ class _Attempt:
 def broken_limit(
     one: Mapping[str, Mapping[str, int]], two: Mapping[str, Mapping[str, int]], time: int, rules: IdentityRules
 ) -> tuple[str, Limit] | None:
-    """The type and limit that two people would break together; None if they may be one.
+    """The type and limit that two people would break together, an exclusive one before others; None if they may be one.
 
     Args:
         one, two: by type, each identifier and when it came in; -1: with this link, at `time`.
     """
-    for type_ in one.keys() & two.keys() if len(one) < len(two) else two.keys() & one.keys():
+    broken: tuple[str, Limit] | None = None
+    for type_ in sorted(one.keys() & two.keys()):
         limits = rules.identifiers.get(type_, UNDECLARED).limits
         if not limits or one[type_].keys() == two[type_].keys():
             continue
         together = dict(two[type_])
         for key, since in one[type_].items():
             together[key] = min(since, together.get(key, since))
-        for limit in limits:
-            if exceeds([time if since < 0 else since for since in together.values()], limit):
-                return type_, limit
-    return None
+        times = [time if since < 0 else since for since in together.values()]
+        found = next((limit for limit in limits if exceeds(times, limit)), None)
+        if found == EXCLUSIVE:
+            return type_, found
+        if found is not None and broken is None:
+            broken = type_, found
+    return broken
 
 
 def exceeds(times: list[int], limit: Limit) -> bool:
@@ -260,5 +261,9 @@ def exceeds(times: list[int], limit: Limit) -> bool:
     return any(later - earlier < width for earlier, later in zip(ordered, ordered[limit.count :], strict=False))
 
 
-def _per(limit: Limit) -> str:
-    return "ever" if limit.window == "ever" else f"per {limit.window}"
+def say_limit(type_: str, limit: Limit) -> tuple[str, str]:
+    """The reason of a refusal by a limit, and the limit in words."""
+    if limit == EXCLUSIVE:
+        return "exclusive", f"a person has one {type_}"
+    per = "ever" if limit.window == "ever" else f"per {limit.window}"
+    return "limit", f"a person has at most {limit.count} {type_} {per}"

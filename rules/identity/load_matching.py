@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any, get_args
 
 from rules.entries import Entry
+from rules.identity.canonical import canonical
 from rules.identity.model import Comparator, Evidence, Field, KeyPart, Level, Matching
 
 _CUTS = "FIELD, FIELD(sound), FIELD(year), FIELD(month_day) or FIELD(3) for its first three signs"
@@ -26,7 +27,8 @@ def load_matching(entry: Entry) -> Matching:
         population=entry.take("population", (int, type(None)), None),
         crowd=entry.whole("crowd", 2, 10_000, 50),
         address_ceiling=entry.number("address_ceiling", 0, 1000, 18.0),
-        personal_floor=entry.number("personal_floor", 0, 1000, 10.0),
+        address_floor=entry.number("address_floor", -1000, 0, -6.0),
+        personal_floor=entry.number("personal_floor", 0, 1000, 7.0),
     )
     entry.done()
     if matching.review_from >= matching.merge_from:
@@ -38,37 +40,54 @@ def load_matching(entry: Entry) -> Matching:
 
 def _field(entry: Entry) -> Field:
     name = entry.take("name", str)
-    close = entry.below_or_none("close")
+    close, similar = entry.below_or_none("close"), entry.below_or_none("similar")
+    compare = entry.choose("compare", get_args(Comparator))
     field = Field(
         name=name,
         traits=entry.texts("traits", (name,)),
-        compare=entry.choose("compare", get_args(Comparator)),
+        compare=compare,
         evidence=entry.choose("evidence", get_args(Evidence)),
         agree=_level(entry.below("agree")),
         close=_level(close) if close else None,
+        similar=_level(similar) if similar else None,
         swap=entry.take("swap", str, ""),
+        ignore=frozenset(canonical(value, compare) for value in entry.texts("ignore", ())),
     )
     entry.done()
-    if field.compare == "exact" and field.close:
-        raise entry.fail("close", "is never met where compare is exact")
-    if field.differ.m <= 0 or field.differ.u <= 0:
-        raise entry.fail("agree", "and close together must leave something of m and of u, each below 1, for values that differ")
-    bits = [level.bits for level in (field.agree, field.close, field.differ) if level]
+    if field.compare == "exact" and (field.close or field.similar):
+        raise entry.fail("compare", "'exact' never finds values close or similar: leave these levels out")
+    if field.similar and not field.close:
+        raise entry.fail("similar", "needs close as well")
+    if min(field.differ.m, field.differ.u, field.differ.home or 0.0) <= 0:
+        raise entry.fail(
+            "agree", "and the levels below it must leave something of m, u and home, each below 1, for values that differ"
+        )
+    bits = [level.bits for level in (field.agree, field.close, field.similar, field.differ) if level]
     if any(above <= below for above, below in pairwise(bits)):
-        raise entry.fail("agree", "must be better evidence than close, and close than values that differ: see their m / u")
+        raise entry.fail(
+            "agree", "must be better evidence, m / u, than close, close than similar, and similar than values that differ"
+        )
     return field
 
 
 def _level(entry: Entry) -> Level:
-    level = Level(entry.number("m", 1e-9, 1.0), entry.number("u", 1e-12, 1.0))
+    level = Level(
+        m=entry.number("m", 1e-9, 1.0),
+        u=entry.number("u", 1e-12, 1.0),
+        home=entry.number("home", 1e-12, 1.0) if "home" in entry.values else None,
+    )
     entry.done()
     return level
 
 
 def _check_swaps(entry: Entry, fields: dict[str, Field]) -> None:
     for field in fields.values():
-        if field.swap and (field.swap not in fields or fields[field.swap].swap != field.name or field.swap == field.name):
-            raise entry.fail("fields", f"{field.name!r} has swap {field.swap!r}, which must be another field that has it in turn")
+        if not field.swap:
+            continue
+        other = fields.get(field.swap, field)
+        if other is field or other.swap != field.name or other.compare != field.compare:
+            problem = "which must be another field, compared alike, that names it in turn"
+            raise entry.fail("fields", f"{field.name!r} has swap {field.swap!r}, {problem}")
 
 
 def _keys(entry: Entry, fields: dict[str, Field]) -> tuple[tuple[KeyPart, ...], ...]:

@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import log2
+from math import fsum, log2
 from typing import Literal
 
 Window = Literal["ever", "day", "week", "month", "year"]
-Comparator = Literal["exact", "name", "text", "digits", "date"]
+Comparator = Literal["exact", "name", "text", "code", "date"]
 Evidence = Literal["personal", "address", "other"]
 Cut = Literal["whole", "sound", "start", "year", "month_day"]
 
@@ -57,15 +57,22 @@ class Level:
     Attributes:
         m: the share of pairs of records of ONE person, both with the field, that come out so.
         u: the share of pairs of records of TWO people that come out so.
+        home: the same for two people of one household, if there it is not `u`: twins share a birth date, a son his father's name.
     """
 
     m: float
     u: float
+    home: float | None = None
 
     @cached_property
     def bits(self) -> float:
         """Evidence for one person, log2(m / u): Fellegi and Sunter, A Theory for Record Linkage, JASA 64 (1969)."""
         return log2(self.m / self.u)
+
+    @cached_property
+    def home_bits(self) -> float:
+        """Evidence for one person against two of one household."""
+        return log2(self.m / (self.u if self.home is None else self.home))
 
 
 @dataclass(frozen=True)
@@ -74,12 +81,14 @@ class Field:
 
     Attributes:
         name: the field's name.
-        traits: names of traits that hold it, the first that is there counts.
-        compare: how two values are compared.
+        traits: names of traits that hold it, the first that is there counts; ``address.city`` looks into an object.
+        compare: how two values are compared, see `rules.identity.compare`.
         evidence: ``address`` evidence has a ceiling, since a household shares it; ``personal`` evidence has a floor.
         agree: the values are equal.
         close: they are nearly equal, as after a typing error; None: nearly equal is not told from unequal.
+        similar: they have much in common, as after several; None: that is not told from unequal.
         swap: the name of the field with which its values get mixed up, as given and family names do; "" if none.
+        ignore: values that say nothing, in canonical form, such as a form's preset birthday.
     """
 
     name: str
@@ -88,13 +97,16 @@ class Field:
     evidence: Evidence
     agree: Level
     close: Level | None = None
+    similar: Level | None = None
     swap: str = ""
+    ignore: frozenset[str] = frozenset()
 
     @cached_property
     def differ(self) -> Level:
-        """The values are unequal: what `agree` and `close` leave."""
-        close = self.close or Level(0.0, 0.0)
-        return Level(1.0 - self.agree.m - close.m, 1.0 - self.agree.u - close.u)
+        """The values are unequal: what the other levels leave."""
+        levels = [level for level in (self.agree, self.close, self.similar) if level]
+        homes = [level.u if level.home is None else level.home for level in levels]
+        return Level(1.0 - fsum(level.m for level in levels), 1.0 - fsum(level.u for level in levels), 1.0 - fsum(homes))
 
 
 @dataclass(frozen=True)
@@ -106,9 +118,9 @@ class KeyPart:
     length: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Matching:
-    """How records that share no identifier are compared by traits.
+    """How records that share no identifier are compared by traits. Compared and hashed by identity.
 
     Attributes:
         fields: by name, in the order of the file.
@@ -118,7 +130,8 @@ class Matching:
         population: how many people there are; None: as many as there are records.
         crowd: a key that leads to more people than this finds nobody.
         address_ceiling: bits that all address evidence together may bring.
-        personal_floor: bits that personal evidence must bring before anybody is merged.
+        address_floor: bits that it may cost at most: who moves changes every field of it at once.
+        personal_floor: bits that personal evidence must bring, against two people of one household, before anybody is merged.
     """
 
     fields: Mapping[str, Field]
@@ -128,7 +141,8 @@ class Matching:
     population: int | None = None
     crowd: int = 50
     address_ceiling: float = 18.0
-    personal_floor: float = 10.0
+    address_floor: float = -6.0
+    personal_floor: float = 7.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ Linking puts components together, takes the evidence in, and lets the identifier
 (`rules.identity.group`). What belonged to one person before and belongs to another one now has moved: see `Move`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cdp.clock import DAY
@@ -93,6 +93,12 @@ class Graph:
         changes = self._learn(sighting)
         part, person = self._find_part(sighting.ids[0], sighting.time)
         return Placed(part, person, changes)
+
+    def vertex(self, ids: Sequence[str], time: int) -> Vertex:
+        """What says whose these identifiers, the strongest first, are at a time: the strongest, and its epoch."""
+        key = ids[0]
+        record = self.records.get(key)
+        return _vertex(self.components[record.component].nodes[key], time) if record and record.component else (key, 0)
 
     def seen(self, one: str, two: str, source: str) -> Seen | None:
         """What the graph holds now of a source's evidence for a link."""

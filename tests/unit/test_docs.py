@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from cdp.settings import Settings
 from cdp.topics import Names
 from rules.compile_python import compile_expression
-from rules.identity.model import IdentifierType
+from rules.identity.model import Comparator, Evidence, Field, IdentifierType, Level, Matching
 from rules.identity.steps import NORMALISERS
 from rules.load import CHANNELS, SHIPPED, TAG_TYPES
 from rules.model import Occasion, State, TagRule, TriggerRule
@@ -81,6 +81,15 @@ def test_every_field_of_a_rule_has_a_row(rule: type) -> None:
     text = page("docs/rules.md")
     for name in in_files(rule):
         assert f"\n| `{name}` |" in text, name
+
+
+@pytest.mark.parametrize("kind", [Matching, Field, Level])
+def test_every_field_of_matching_is_documented(kind: type) -> None:
+    text = page("docs/identity.md")
+    for field in fields(kind):
+        assert f"`{field.name}`" in text, field.name
+    for word in (*get_args(Comparator), *get_args(Evidence)):
+        assert f"`{word}`" in text, word
 
 
 @pytest.mark.parametrize("line", [line for block in blocks(page("docs/rules.md"), "rule") for line in block.splitlines() if line])
