@@ -121,8 +121,10 @@ class SafePublisher:
             if not error:
                 return
             log.warning("Kafka did not take %d records: %s", len(records), error)
-        await self.spool.append(records)
-        self._filled.set()
+        try:
+            await self.spool.append(records)
+        finally:
+            self._filled.set()  # also if it takes nothing: whether Kafka is still away has to be tried again
 
     async def close(self) -> None:
         """Wait for what is under way, then let go of everything."""

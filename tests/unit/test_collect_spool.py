@@ -173,6 +173,21 @@ def test_without_a_spool_the_sender_has_to_come_again(tmp_path: Path) -> None:
     run(work)
 
 
+def test_without_a_spool_an_outage_ends_as_well(tmp_path: Path) -> None:
+    async def work() -> None:
+        kafka = Kafka()
+        publisher = open_publisher(tmp_path, kafka, max_bytes=0)
+        kafka.seems_away = True
+        with pytest.raises(Unavailable, match="switched off"):
+            await publisher.publish([record(1)])
+        await until(lambda: not kafka.seems_away)
+        await publisher.publish([record(2)])
+        assert numbers(kafka.records) == [2]
+        await publisher.close()
+
+    run(work)
+
+
 def test_each_process_has_a_file_of_its_own(tmp_path: Path) -> None:
     async def work() -> None:
         one, two = Spool(tmp_path, MIB), Spool(tmp_path, MIB)
