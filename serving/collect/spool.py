@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cdp.errors import CdpError, Unavailable
-from serving.collect.publish import KafkaPublisher, Record
+from serving.collect.publish import Done, KafkaPublisher, Record
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +111,10 @@ class SafePublisher:
             log.warning("%d records lie in the spool since the last run", spool.count)
             self._filled.set()
         self._drainer = asyncio.get_running_loop().create_task(self._drain(), name="drain-spool")
+
+    def hand_over(self, records: Sequence[Record], done: Done) -> bool:
+        """Hand records to Kafka, unless it is away; those that it does not take are for `publish`."""
+        return not self.spool.count and not self.kafka.seems_away and self.kafka.hand_over(records, done)
 
     async def publish(self, records: Sequence[Record]) -> None:
         """Return when all records are safe: with the broker, or on disk. Raises Unavailable if they may not be."""
