@@ -33,14 +33,14 @@ PROFILE_OPERATIONS = frozenset({"set_once", "increment", "append", "union", "uns
 EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 
-class Identifier(msgspec.Struct, frozen=True):
+class Identifier(msgspec.Struct, frozen=True, gc=False):
     """One typed identifier, e.g. ``{"type": "phone", "value": "+8613800000000"}``."""
 
     type: str
     value: str
 
 
-class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+class Source(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where an event came from: the write key's name, and the SDK with its version.
 
     `replay_of`: ``partition:offset`` on `cdp.dead-letters` of the letter whose repair this event is; else "".

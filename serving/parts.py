@@ -28,7 +28,7 @@ COUNT_SECONDS = 0.5
 MAX_QUERIES = 8  # threads of their own: slow queries must not keep collect from looking up its write keys
 MAX_CHECKS = 4
 PRODUCE_MS = 5_000  # SDKs wait 10 s and more for an answer: the spool must have it before they give up
-LINGER_MS = 5
+LINGER_MS = 1  # the records of a group come within that time; waiting for more is done by grouping
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Parts:
         to_kafka = KafkaPublisher(
             lambda on_error: kafka.producer(
                 settings.kafka_servers, client_id="cdp-collect", linger_ms=LINGER_MS, delivery_timeout_ms=PRODUCE_MS,
-                on_error=on_error,
+                report_errors_only=True, on_error=on_error,
             ),
             loop,
         )  # fmt: skip

@@ -47,7 +47,7 @@ async def run(config: Settings) -> None:
     """Wire everything and dispatch. Raises CdpError if a part stays away."""
     names = Names(config.topic_prefix)
     loop = asyncio.get_running_loop()
-    producer = kafka.producer(config.kafka_servers, client_id="cdp-dispatcher", linger_ms=2)
+    producer = kafka.producer(config.kafka_servers, client_id="cdp-dispatcher", linger_ms=2, report_errors_only=True)
     await asyncio.to_thread(wait_for_topic, producer, names.actions, WAIT_SECONDS)
     publisher = KafkaPublisher(lambda _: producer, loop)
     store = redis.connect_async(config.redis_url)

@@ -244,6 +244,45 @@ def test_the_short_cut_remembers_what_a_context_says_until_it_has_to_forget() ->
     assert len(calls) == 3
 
 
+def test_the_short_cut_writes_every_field_of_an_event() -> None:
+    message = {
+        "type": "identify", "messageId": "m", "timestamp": NOW // SECOND, "userId": "u", "anonymousId": "a",
+        "properties": {"p": 1}, "traits": {"email": "a@b.c"}, "context": {"channel": "app", "store": "s"},
+    }  # fmt: skip
+    opened = Segment("").open(Incoming("POST", "/v1/batch", {}, {}, "", json.dumps({"batch": [message]}).encode()))
+    quick = Quick(Finish("events", "items", 10_000, lambda draft, ip, agent: (True, "search")))
+    record = quick.of("", opened, ARRIVAL)(opened.messages[0])
+    assert record is not None
+    written = set(json.loads(record.value))
+    assert written == set(Event.__struct_fields__) - {"v", "event"}  # the version by its default; identify has no name
+
+
+def test_the_short_cut_remembers_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.collect.quick.REMEMBERED", 10)
+    looked: list[object] = []
+
+    def enrich(draft: Draft, ip: str, agent: str) -> tuple[bool, str]:
+        looked.append(draft.context["n"])
+        return False, ""
+
+    quick = Quick(Finish("events", "items", 100_000, enrich))
+
+    def send(n: object, ip: str) -> None:
+        message = track(messageId="m", timestamp=NOW // SECOND, context={"n": n})
+        opened = Segment("").open(Incoming("POST", "/v1/batch", {}, {}, "", json.dumps({"batch": [message]}).encode()))
+        assert quick.of("", opened, ARRIVAL._replace(ip=ip))(opened.messages[0]) is not None
+
+    for number in range(35):
+        send(number, str(number % 7))
+        assert sum(len(contexts) for contexts in quick._contexts.values()) <= 10
+    send(34, "6")
+    assert len(looked) == 35
+    long = "x" * 5000
+    for _ in range(2):
+        send(long, "1.2.3.4")
+    assert looked[35:] == [long, long]
+
+
 @pytest.mark.parametrize(
     "message",
     [
