@@ -151,6 +151,7 @@ class Profile(msgspec.Struct, array_like=True):
         offset: of the last record applied, on this person's partition of `resolved`.
         due: when time alone will change something next, in microseconds; 0: never.
         deleted: (time, digest) of the latest event that deleted all attributes: older ones are gone.
+        sealed: personal identifiers, ``type:token`` to the sealed normal form; by the newest key of those that sealed it.
     """
 
     person: int
@@ -173,6 +174,12 @@ class Profile(msgspec.Struct, array_like=True):
     offset: int = -1
     due: int = 0
     deleted: tuple[int, int] = (0, 0)
+    sealed: dict[str, str] = {}
+
+
+def newer_seal(one: str, other: str) -> str:
+    """Of two sealings of one value the one by the newer key: k10 after k9. They differ in their keys' names alone."""
+    return max(one, other, key=lambda sealed: (len(sealed), sealed))
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import lru_cache
 
+from cdp.seal import is_token
 from rules.load import load_rules
 from rules.normalisers import NORMALISERS
 
@@ -18,8 +19,10 @@ def _types() -> dict[str, tuple[tuple[Callable[[str], str], ...], frozenset[str]
 def normalise(type_: str, value: str) -> str | None:
     """The normal form of an identifier; None if it identifies nobody (empty, too long, blocked).
 
-    A type that no rule declares is only trimmed.
+    A type that no rule declares is only trimmed. A look-up token is in normal form already.
     """
+    if is_token(value):
+        return value
     steps, blocked = _types().get(type_, ((str.strip,), frozenset()))
     for step in steps:
         value = step(value)
@@ -32,3 +35,9 @@ def normalise(type_: str, value: str) -> str | None:
 def priorities() -> dict[str, tuple[int, bool]]:
     """Identifier type to (priority, exclusive); 1 is the strongest."""
     return {t.name: (t.priority, t.exclusive) for t in load_rules().identifiers}
+
+
+@lru_cache(maxsize=1)
+def personal_types() -> frozenset[str]:
+    """The identifier types whose values are sealed."""
+    return frozenset(t.name for t in load_rules().identifiers if t.personal)

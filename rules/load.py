@@ -103,6 +103,7 @@ def _identifier(entry: _Entry) -> IdentifierType:
         exclusive=entry.take("exclusive", bool, False),
         normalise=steps,
         blocked=frozenset(entry.texts("blocked", ())),
+        personal=entry.take("personal", bool, False),
     )
     entry.done()
     return rule

@@ -19,6 +19,7 @@ class IdentifierType:
         exclusive: a person has at most one value of it, ever.
         normalise: steps by name, see `rules.identity`.
         blocked: values that identify nobody, after normalising.
+        personal: values are sealed before they are stored anywhere.
     """
 
     name: str
@@ -26,6 +27,7 @@ class IdentifierType:
     exclusive: bool = False
     normalise: tuple[str, ...] = ("trim",)
     blocked: frozenset[str] = frozenset()
+    personal: bool = False
 
 
 @dataclass(frozen=True)

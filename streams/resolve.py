@@ -8,6 +8,7 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import DeadLetter, Identifier, decode_event, encode
+from cdp.mask import mask_all
 from rules.identity import normalise
 from streams import records
 from streams.graph import IdentityGraph, Linked, LinkRequest, Merged
@@ -132,8 +133,8 @@ class ResolveStep:
     def _rewrite(self, value: bytes) -> bytes:
         """The event with its identifiers in normal form, and without those that identify nobody."""
         event = decode_event(value)
-        normal = [(i.type, normalise(i.type, i.value)) for i in event.ids]
-        event.ids = [Identifier(type_, form) for type_, form in normal if form is not None]
+        normal = [(one, normalise(one.type, one.value)) for one in event.ids]
+        event.ids = [Identifier(one.type, form, one.sealed) for one, form in normal if form is not None]
         return encode(event)
 
     def _link(self, rows: list[Row], accepted: dict[int, _Accepted]) -> dict[int, Linked]:
@@ -154,7 +155,7 @@ class ResolveStep:
 
     def _dead_letter(self, error: InvalidEvent, value: bytes, partition: int, offset: int) -> Output:
         letter = DeadLetter(
-            stage="resolve", reason=error.reason, field=error.field, detail=error.message[:500], time=self._now(),
+            stage="resolve", reason=error.reason, field=error.field, detail=mask_all(error.message[:500]), time=self._now(),
             payload=value.decode("utf-8", "replace"), p=partition, o=offset,
         )  # fmt: skip
         return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)
