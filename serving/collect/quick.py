@@ -13,6 +13,7 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import EMPTY_OBJECT, Event, Identifier, Kind, Source, encode
+from rules.seal import Sealer, has_signs, may_hold_personal
 from serving.collect.dialects.segment import Message, Segment
 from serving.collect.draft import Object, Opened
 from serving.collect.enrich import OPENINGS
@@ -30,12 +31,13 @@ from serving.collect.finish import (
 from serving.collect.publish import Record
 
 REMEMBERED, MAX_REMEMBERED = 8192, 4096  # contexts, and bytes of each
+LOOKED_AT = frozenset({"channel", "store_id", "$ip"})  # what the general way reads of properties
 KINDS: dict[Any, Kind] = {"track": "track", "page": "page", "screen": "screen", "identify": "identify"}
 NAMES: dict[Kind, str] = {"track": "event", "page": "name", "screen": "name"}
 
 
 class _Known(NamedTuple):
-    """A context as it is written, and what it says about its events."""
+    """A context as it is written, sealed, and what it says about its events."""
 
     written: msgspec.Raw
     bot: bool
@@ -52,10 +54,14 @@ class Quick:
         self._finish = finish
         self._general = Segment("")
         self._contexts: dict[tuple[Any, ...], _Known | None] = {}
+        self._properties: dict[bytes, bool] = {}
+        self._harmless: set[str] = set()
 
     def forget(self) -> None:
-        """Look at every context anew: what enriching goes by has changed."""
+        """Look at everything anew: what enriching or sealing goes by has changed."""
         self._contexts.clear()
+        self._properties.clear()
+        self._harmless.clear()
 
     def of(self, said: str, opened: Opened, arrival: Arrival) -> Callable[[Message], Record | None]:
         """For the messages of one request: the record of a plain message; None if it is not plain, or wrong.
@@ -65,6 +71,7 @@ class Quick:
         police = self._finish.police()
         concerns = police.concerns if police is not None else _concerns_nothing
         topic, max_bytes, received_at = self._finish.events, self._finish.max_bytes, arrival.received_at
+        sealer = self._finish.sealer()
 
         def record(message: Message) -> Record | None:
             kind = _kind(said or message.type)
@@ -76,11 +83,19 @@ class Quick:
                 return None
             if type(message_id) is not str or not 0 < len(message_id) <= MAX_MESSAGE_ID:
                 return None
-            ids = _ids(message, kind)
-            if not ids or _is_looked_at(message.properties):
+            ids = _ids(message, kind, sealer)
+            if not ids or not self._passes(message.properties, sealer):
+                return None
+            if may_hold_personal(f"{message_id} {message.user_id} {message.anonymous_id} {name}"):
                 return None
             if message.traits is not EMPTY_OBJECT and not _is_flat(bytes(message.traits)):
                 return None
+            traits = message.traits
+            if traits is not EMPTY_OBJECT:
+                sealed = _sealed(traits, sealer)
+                if sealed is None:
+                    return None
+                traits = sealed
             known = self._known(message, kind, name, opened, arrival)
             if known is None:
                 return None
@@ -96,7 +111,7 @@ class Quick:
                 channel=channel or DEFAULT_CHANNEL.get(kind, ""),
                 store=store,
                 properties=message.properties,
-                traits=message.traits,
+                traits=traits,
                 context=_with_note(written, note) if note else written,
                 source=source,
                 bot=bot,
@@ -109,6 +124,36 @@ class Quick:
             return Record(topic, f"{strongest.type}:{strongest.value}", value)
 
         return record
+
+    def _passes(self, properties: msgspec.Raw, sealer: Sealer) -> bool:
+        """Whether properties go on as they came: nobody has to look into them, and nothing in them is personal.
+
+        Shops say the same of a product again and again, so that what was found is remembered.
+        """
+        text_ = bytes(properties)
+        passes = self._properties.get(text_)
+        if passes is None:
+            passes = self._are_harmless(text_, sealer)
+            if len(text_) <= MAX_REMEMBERED:
+                if len(self._properties) >= REMEMBERED:
+                    self._properties.clear()
+                self._properties[text_] = passes
+        return passes
+
+    def _are_harmless(self, properties: bytes, sealer: Sealer) -> bool:
+        try:
+            found = _decode_names(properties)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return False
+        if not self._harmless.issuperset(found):
+            if any(name in LOOKED_AT or sealer.is_personal_name(name) for name in found):
+                return False
+            if len(self._harmless) < REMEMBERED:
+                self._harmless.update(found)
+        is_flat = len(properties) - len(properties.translate(None, b"{[")) == 1
+        if is_flat and b"=" not in properties:
+            return not has_signs(properties)
+        return not may_be_deep(properties) and not sealer.is_personal(properties)
 
     def _known(self, message: Message, kind: Kind, name: str, opened: Opened, arrival: Arrival) -> _Known | None:
         context = bytes(message.context)
@@ -133,12 +178,13 @@ class Quick:
             return None
         if any(value not in (None, "") for _, value, _ in draft.ids):
             return None
-        channel, store = text(draft.channel), text(draft.store)
+        sealer = self._finish.sealer()
+        channel, store = sealer.label(text(draft.channel)), sealer.label(text(draft.store))
         bot, traffic = self._finish.enrich(draft, arrival.ip, arrival.agent) if self._finish.enrich is not None else (False, "")
-        written = encode(draft.context)
+        written = sealer.context(encode(draft.context))
         if may_be_deep(written):
             return None
-        source = Source(arrival.source, draft.library, draft.version)
+        source = Source(arrival.source, sealer.label(draft.library), draft.version)
         return _Known(msgspec.Raw(written), bot, traffic, channel, store, source)
 
 
@@ -150,9 +196,9 @@ def _kind(said: Any) -> Kind | None:
     return KINDS.get(said) if type(said) is str else None
 
 
-def _ids(message: Message, kind: Kind) -> list[Identifier] | None:
+def _ids(message: Message, kind: Kind, sealer: Sealer) -> list[Identifier] | None:
     """The identifiers, the strongest first; None if there are none, or something is unusual about them."""
-    ids: list[Identifier] = []
+    ids: list[Identifier | None] = []
     user_id, anonymous_id = message.user_id, message.anonymous_id
     if user_id is not None:
         if type(user_id) is not str or not 0 < len(user_id) <= MAX_IDENTIFIER or "\x00" in user_id:
@@ -162,12 +208,12 @@ def _ids(message: Message, kind: Kind) -> list[Identifier] | None:
         identity = _identity(message.traits)
         if identity is None:
             return None
-        ids += identity
+        ids += [sealer.identifier(type_, value) for type_, value in identity]
     if anonymous_id is not None:
         if type(anonymous_id) is not str or not 0 < len(anonymous_id) <= MAX_IDENTIFIER or "\x00" in anonymous_id:
             return None
         ids.append(Identifier("anonymous_id", anonymous_id))
-    return ids
+    return [one for one in ids if one is not None] if None in ids else ids  # type: ignore[return-value]
 
 
 def _is_plain(value: Any) -> bool:
@@ -181,7 +227,7 @@ def _time(message: Message, arrival: Arrival) -> tuple[int, Object]:
     return time_of(arrival.timestamp if stamp is None else stamp, False, message.sent_at, arrival)
 
 
-def _identity(traits: msgspec.Raw) -> list[Identifier] | None:
+def _identity(traits: msgspec.Raw) -> list[tuple[str, str]] | None:
     """Phone and email among traits; None if the general way has to look, also for traits that stand elsewhere."""
     try:
         found = _decode_identity(traits)
@@ -190,7 +236,15 @@ def _identity(traits: msgspec.Raw) -> list[Identifier] | None:
     given = [(type_, value) for type_, value in (("phone", found.phone), ("email", found.email)) if value is not None]
     if (not given and len(bytes(traits)) <= 2) or not all(_is_plain(value) for _, value in given):
         return None
-    return [Identifier(type_, value) for type_, value in given]
+    return given
+
+
+def _sealed(traits: msgspec.Raw, sealer: Sealer) -> msgspec.Raw | None:
+    """Traits with what is personal in them sealed; None if they cannot be read."""
+    try:
+        return msgspec.Raw(sealer.traits(bytes(traits)))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
 
 
 def _with_note(context: msgspec.Raw, note: Object) -> msgspec.Raw:
@@ -204,28 +258,10 @@ def _is_flat(text_: bytes) -> bool:
     return text_[:1] == b"{" and not may_be_deep(text_)
 
 
-def _is_looked_at(properties: msgspec.Raw) -> bool:
-    """Whether somebody has to look into properties: they hold the channel, the store or an address, or are deep."""
-    try:
-        found = _decode_properties(properties)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return True
-    return found != _NOTHING_FOUND or may_be_deep(bytes(properties))
-
-
-class _Properties(msgspec.Struct, gc=False):
-    """What the general way reads of properties."""
-
-    channel: Any = None
-    store_id: Any = None
-    ip: Any = msgspec.field(name="$ip", default=None)
-
-
 class _Identity(msgspec.Struct, gc=False):
     email: Any = None
     phone: Any = None
 
 
 _decode_identity = msgspec.json.Decoder(_Identity).decode
-_decode_properties = msgspec.json.Decoder(_Properties).decode
-_NOTHING_FOUND = _Properties()
+_decode_names = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

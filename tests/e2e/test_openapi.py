@@ -24,6 +24,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
 from cdp.clickhouse import PLATFORM_USER, embedded_password
+from cdp.keyring import path_of
 from cdp.settings import Settings
 from loadtest.stack import free_port_base
 from serving.app import create_app
@@ -58,6 +59,7 @@ def api(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]
     env = stack.env | {
         "CDP_DATA_DIR": str(own.data_dir),
         "CDP_PORT_BASE": str(own.port_base),
+        "CDP_KEYRING_FILE": str(path_of(stack.settings)),
         "CDP_KAFKA": stack.settings.kafka_servers,
         "CDP_REDIS": stack.settings.redis_url,
         "CDP_CLICKHOUSE": stack.settings.clickhouse_url.replace("://", f"://{PLATFORM_USER}:{password}@"),

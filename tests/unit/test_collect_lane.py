@@ -20,6 +20,7 @@ from serving.collect.lane import LaneProtocol
 from serving.collect.publish import Record
 from serving.collect.router import endpoints
 from serving.definitions.credentials import Grant
+from tests.sealing import sealer
 
 NOW = 1_795_380_000_000_000
 LIMIT = 200_000
@@ -48,7 +49,7 @@ class App:
     def __init__(self, kafka: Kafka) -> None:
         self.rejected: list[str] = []
         self.collect: dict[str, Collect] = endpoints(
-            Collector(Names("cdp"), kafka, Keys(), lambda: NOW, Finish("e", "i", 100_000), self._count, LIMIT)  # type: ignore[arg-type]
+            Collector(Names("cdp"), kafka, Keys(), lambda: NOW, Finish("e", "i", 100_000, sealer), self._count, LIMIT)  # type: ignore[arg-type]
         )
         self.ordinary = 0
 
