@@ -33,11 +33,15 @@ PROFILE_OPERATIONS = frozenset({"set_once", "increment", "append", "union", "uns
 EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 
-class Identifier(msgspec.Struct, frozen=True, gc=False):
-    """One typed identifier, e.g. ``{"type": "phone", "value": "+8613800000000"}``."""
+class Identifier(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One typed identifier, e.g. ``{"type": "user_id", "value": "u-1"}``.
+
+    Of a personal one `value` is its look-up token, and `sealed` its normal form, sealed: see `cdp.seal`.
+    """
 
     type: str
     value: str
+    sealed: str = ""
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

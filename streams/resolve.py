@@ -10,6 +10,7 @@ import msgspec
 from cdp.errors import InvalidEvent
 from cdp.events import EMPTY_OBJECT, DeadLetter, Identifier, decode_event, encode
 from cdp.identity import IdRecord, Seen
+from cdp.mask import mask_all
 from rules.identity import normalise
 from rules.identity.decide import bar
 from rules.identity.derive import derive_values
@@ -145,7 +146,8 @@ class ResolveStep:
         if any(form is None or not form.is_unchanged for form in forms):
             value = self._rewrite(value)
         sighting = _sighting(envelope, ids, value)
-        return _Accepted(value, replace(sighting, record=record) if record else sighting)
+        sealed = {f"{one.type}:{one.value}": one.sealed for one in envelope.ids if one.sealed}
+        return _Accepted(value, replace(sighting, record=record, sealed=sealed) if record or sealed else sighting)
 
     def _record(self, envelope: _Envelope) -> dict[str, str]:
         """The traits of an event as they are compared; {} if they say nothing."""
@@ -167,8 +169,8 @@ class ResolveStep:
     def _rewrite(self, value: bytes) -> bytes:
         """The event with its identifiers in normal form, and without those that identify nobody."""
         event = decode_event(value)
-        normal = [(i.type, normalise(i.type, i.value, self._rules)) for i in event.ids]
-        event.ids = [Identifier(type_, form) for type_, form in normal if form is not None]
+        normal = [(one, normalise(one.type, one.value, self._rules)) for one in event.ids]
+        event.ids = [Identifier(one.type, form, one.sealed) for one, form in normal if form is not None]
         return encode(event)
 
     def _place(self, rows: list[Row], accepted: dict[int, _Accepted]) -> dict[int, Placed]:
@@ -226,7 +228,7 @@ class ResolveStep:
 
     def _dead_letter(self, error: InvalidEvent, value: bytes, partition: int, offset: int) -> Output:
         letter = DeadLetter(
-            stage="resolve", reason=error.reason, field=error.field, detail=error.message[:500], time=self._now(),
+            stage="resolve", reason=error.reason, field=error.field, detail=mask_all(error.message[:500]), time=self._now(),
             payload=value.decode("utf-8", "replace"), p=partition, o=offset,
         )  # fmt: skip
         return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)

@@ -159,6 +159,8 @@ class Graph:
 
     def _note_sealed(self, sighting: Sighting) -> None:
         for key, sealed in sighting.sealed.items():
+            if key not in sighting.ids:  # it identifies nobody
+                continue
             record = self._record(key)
             if not record.component:
                 if record.sealed != sealed:

@@ -19,8 +19,11 @@ import msgspec
 
 from cdp.clock import Clock
 from cdp.errors import InvalidEvent, Unavailable
-from cdp.events import DeadLetter, encode
+from cdp.events import EMPTY_OBJECT, DeadLetter, encode
+from cdp.mask import mask_all
+from cdp.seal import LETTER
 from cdp.topics import Names
+from rules.seal import Sealer
 from serving import metrics
 from serving.collect.body import unpack
 from serving.collect.dialects.segment import SUCCESS, Message, Segment
@@ -252,7 +255,8 @@ class Collector:
                     found = self._record(dialect, message, opened, arrival)
                     if isinstance(found, InvalidEvent):
                         refused.append((index, found))
-                        letter = dead_letter(dialect, _text_of(message, index, opened), found, opened, arrival)
+                        text = _text_of(message, index, opened)
+                        letter = dead_letter(dialect, text, found, opened, arrival, self.finish.sealer())
                         found = Record(self.names.dead_letters, arrival.source, encode(letter))
                     record = found
                 records.append(record)
@@ -299,26 +303,30 @@ def _text_of(message: Any, index: int, opened: Opened) -> bytes:
     return opened.texts()[index] if opened.texts is not None else _encode_anything(message)
 
 
-def dead_letter(dialect: Dialect, text: bytes, error: InvalidEvent, opened: Opened, arrival: Arrival) -> DeadLetter:
-    """What is kept of a message that could not be used; of a huge one, its beginning."""
+def dead_letter(
+    dialect: Dialect, text: bytes, error: InvalidEvent, opened: Opened, arrival: Arrival, sealer: Sealer
+) -> DeadLetter:
+    """What is kept of a message that could not be used; of a huge one, its beginning. What came is sealed whole."""
     return DeadLetter(
         stage="collect",
         reason=error.reason,
         time=arrival.received_at,
-        payload=text[:MAX_PAYLOAD].decode("utf-8", "replace"),
-        field=error.field,
-        detail=str(error)[:1000],
-        message_id=_message_id(text),
+        payload=sealer.whole(LETTER, text[:MAX_PAYLOAD].decode("utf-8", "replace")),
+        field=mask_all(error.field),
+        detail=sealer.explanation(str(error)[:1000], error.field),
+        message_id=sealer.message_id(_message_id(text)),
         source=arrival.source,
         letter_id=uuid4().hex,
         dialect=dialect.name,
-        request=_request_of(opened),
+        request=_request_of(opened, sealer),
     )
 
 
-def _request_of(opened: Opened) -> msgspec.Raw:
+def _request_of(opened: Opened, sealer: Sealer) -> msgspec.Raw:
+    """What the request said for all of its messages: a JSON text that holds the sealed object; {} if it said nothing."""
     said = {"sent_at": opened.sent_at, "timestamp": opened.timestamp, "context": opened.context or None}
-    return msgspec.Raw(_encode_anything({name: value for name, value in said.items() if value is not None}))
+    given = {name: value for name, value in said.items() if value is not None}
+    return msgspec.Raw(encode(sealer.whole(LETTER, _encode_anything(given).decode()))) if given else EMPTY_OBJECT
 
 
 def _message_id(text: bytes) -> str:

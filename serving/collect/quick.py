@@ -13,6 +13,7 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import EMPTY_OBJECT, Identifier, Kind, Source, encode
+from rules.seal import Sealer, has_signs, may_hold_personal
 from serving.collect.dialects.segment import Message, Segment
 from serving.collect.draft import Object, Opened
 from serving.collect.enrich import OPENINGS
@@ -34,6 +35,7 @@ from serving.collect.times import EARLIEST, LATEST_AHEAD, parse
 REMEMBERED, MAX_REMEMBERED = 8192, 4096  # senders and their contexts, and bytes of each context
 EMPTY = b"{}"
 OPENING_BRACKET, OPENING_BRACE = b"[{"  # a single byte is found much faster than two
+LOOKED_AT = frozenset({"channel", "store_id", "$ip"})  # what the general way reads of properties
 KINDS: dict[Any, Kind] = {"track": "track", "page": "page", "screen": "screen", "identify": "identify"}
 
 
@@ -62,7 +64,7 @@ class _Follows(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class _Known(NamedTuple):
-    """What a context says about its events.
+    """What a context says about its events, sealed.
 
     Attributes:
         written: the context, as text.
@@ -87,11 +89,15 @@ class Quick:
         self._general = Segment("")
         self._contexts: dict[tuple[Any, ...], _Contexts] = {}
         self._remembered = 0
+        self._properties: dict[bytes, bool] = {}
+        self._harmless: set[str] = set()
 
     def forget(self) -> None:
-        """Look at every context anew: what enriching goes by has changed."""
+        """Look at everything anew: what enriching or sealing goes by has changed."""
         self._contexts.clear()
         self._remembered = 0
+        self._properties.clear()
+        self._harmless.clear()
 
     def of(self, said: str, opened: Opened, arrival: Arrival) -> Callable[[Message], Record | None]:
         """For the messages of one request: the record of a plain message; None if it is not plain, or wrong.
@@ -102,13 +108,14 @@ class Quick:
         concerns = police.concerns if police is not None else None
         topic, max_bytes, received_at = self._finish.events, self._finish.max_bytes, arrival.received_at
         earliest, latest = _as_it_stands(arrival)
+        sealer, passes = self._finish.sealer(), self._passes
         sender = opened.context_text, arrival.source, arrival.ip, arrival.agent
         contexts = self._contexts.get(sender)
         if contexts is None:
             self._make_room()
             contexts = self._contexts[sender] = {}
 
-        def record(message: Message) -> Record | None:
+        def record(message: Message) -> Record | None:  # noqa: PLR0912 - one function, called for each event
             kind = KINDS.get(type_) if type(type_ := said or message.type) is str else None
             if kind is None:
                 return None
@@ -120,9 +127,11 @@ class Quick:
                 return None
             if concerns is not None and concerns(kind, name):
                 return None
-            ids = _ids(message, kind)
-            properties, traits = message.properties, message.traits
-            if not ids or _is_looked_at(properties) or (traits is not EMPTY_OBJECT and not _is_flat(bytes(traits))):
+            ids = _ids(message, kind, sealer)
+            properties, traits = message.properties, _sealed(message.traits, sealer)
+            if not ids or traits is None or (properties is not EMPTY_OBJECT and not passes(properties, sealer)):
+                return None
+            if may_hold_personal(f"{message_id} {message.user_id} {message.anonymous_id} {name}"):
                 return None
             context = bytes(message.context)
             try:
@@ -149,6 +158,36 @@ class Quick:
 
         return record
 
+    def _passes(self, properties: msgspec.Raw, sealer: Sealer) -> bool:
+        """Whether properties go on as they came: nobody has to look into them, and nothing in them is personal.
+
+        Shops say the same of a product again and again, so that what was found is remembered.
+        """
+        text_ = bytes(properties)
+        passes = self._properties.get(text_)
+        if passes is None:
+            passes = self._are_harmless(text_, sealer)
+            if len(text_) <= MAX_REMEMBERED:
+                if len(self._properties) >= REMEMBERED:
+                    self._properties.clear()
+                self._properties[text_] = passes
+        return passes
+
+    def _are_harmless(self, properties: bytes, sealer: Sealer) -> bool:
+        try:
+            found = _decode_names(properties)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return False
+        if not self._harmless.issuperset(found):
+            if any(name in LOOKED_AT or sealer.is_personal_name(name) for name in found):
+                return False
+            if len(self._harmless) < REMEMBERED:
+                self._harmless.update(found)
+        is_flat = len(properties) - len(properties.translate(None, b"{[")) == 1
+        if is_flat and b"=" not in properties:
+            return not has_signs(properties)
+        return not _has_depth(properties) and not sealer.is_personal(properties)
+
     def _make_room(self) -> None:
         """For one more sender or context."""
         if self._remembered >= REMEMBERED:
@@ -164,12 +203,13 @@ class Quick:
         has_page = isinstance(draft.context.get("page"), dict)
         if any(value not in (None, "") for _, value, _ in draft.ids) or (kind in DEFAULT_CHANNEL and not has_page):
             return None
-        channel, store = text(draft.channel), text(draft.store)
+        sealer = self._finish.sealer()
+        channel, store = sealer.label(text(draft.channel)), sealer.label(text(draft.store))
         bot, traffic = self._finish.enrich(draft, arrival.ip, arrival.agent) if self._finish.enrich is not None else (False, "")
-        written = encode(draft.context)
+        written = sealer.context(encode(draft.context))
         if may_be_deep(written):
             return None
-        source = Source(arrival.source, draft.library, draft.version)
+        source = Source(arrival.source, sealer.label(draft.library), draft.version)
         follows = _Follows(source, channel or DEFAULT_CHANNEL.get(kind, ""), store, bot, traffic)
         fields = encode(follows)[1:-1]
         more = b"," + fields if fields else b""
@@ -185,9 +225,9 @@ def _as_it_stands(arrival: Arrival) -> tuple[int, int]:
     return earliest, received_at + LATEST_AHEAD
 
 
-def _ids(message: Message, kind: Kind) -> list[Identifier] | None:
+def _ids(message: Message, kind: Kind, sealer: Sealer) -> list[Identifier] | None:
     """The identifiers, the strongest first; None if there are none, or something is unusual about them."""
-    ids: list[Identifier] = []
+    ids: list[Identifier | None] = []
     user_id, anonymous_id = message.user_id, message.anonymous_id
     if user_id is not None:
         if type(user_id) is not str or not 0 < len(user_id) <= MAX_IDENTIFIER or "\x00" in user_id:
@@ -197,12 +237,12 @@ def _ids(message: Message, kind: Kind) -> list[Identifier] | None:
         identity = _identity(message.traits)
         if identity is None:
             return None
-        ids += identity
+        ids += [sealer.identifier(type_, value) for type_, value in identity]
     if anonymous_id is not None:
         if type(anonymous_id) is not str or not 0 < len(anonymous_id) <= MAX_IDENTIFIER or "\x00" in anonymous_id:
             return None
         ids.append(Identifier("anonymous_id", anonymous_id))
-    return ids
+    return [one for one in ids if one is not None] if None in ids else ids  # type: ignore[return-value]
 
 
 def _is_plain(value: Any) -> bool:
@@ -216,7 +256,7 @@ def _time(message: Message, arrival: Arrival) -> tuple[int, Object]:
     return time_of(arrival.timestamp if stamp is None else stamp, False, message.sent_at, arrival)
 
 
-def _identity(traits: msgspec.Raw) -> list[Identifier] | None:
+def _identity(traits: msgspec.Raw) -> list[tuple[str, str]] | None:
     """Phone and email among traits; None if the general way has to look, also for traits that stand elsewhere."""
     try:
         found = _decode_identity(traits)
@@ -225,7 +265,19 @@ def _identity(traits: msgspec.Raw) -> list[Identifier] | None:
     given = [(type_, value) for type_, value in (("phone", found.phone), ("email", found.email)) if value is not None]
     if (not given and len(bytes(traits)) <= 2) or not all(_is_plain(value) for _, value in given):
         return None
-    return [Identifier(type_, value) for type_, value in given]
+    return given
+
+
+def _sealed(traits: msgspec.Raw, sealer: Sealer) -> msgspec.Raw | None:
+    """Traits with what is personal in them sealed; None if the general way has to look."""
+    if traits is EMPTY_OBJECT:
+        return traits
+    if not _is_flat(bytes(traits)):
+        return None
+    try:
+        return msgspec.Raw(sealer.traits(bytes(traits)))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
 
 
 def _with_note(written: bytes, note: Object) -> bytes:
@@ -243,30 +295,10 @@ def _has_depth(text_: bytes) -> bool:
     return (OPENING_BRACKET in text_ or OPENING_BRACE in text_[1:]) and may_be_deep(text_)
 
 
-def _is_looked_at(properties: msgspec.Raw) -> bool:
-    """Whether somebody has to look into properties: they hold the channel, the store or an address, or are deep."""
-    if properties is EMPTY_OBJECT:
-        return False
-    try:
-        found = _decode_properties(properties)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return True
-    return found != _NOTHING_FOUND or _has_depth(bytes(properties))
-
-
-class _Properties(msgspec.Struct, gc=False):
-    """What the general way reads of properties."""
-
-    channel: Any = None
-    store_id: Any = None
-    ip: Any = msgspec.field(name="$ip", default=None)
-
-
 class _Identity(msgspec.Struct, gc=False):
     email: Any = None
     phone: Any = None
 
 
 _decode_identity = msgspec.json.Decoder(_Identity).decode
-_decode_properties = msgspec.json.Decoder(_Properties).decode
-_NOTHING_FOUND = _Properties()
+_decode_names = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -21,6 +21,7 @@ from serving.collect.publish import Record
 from serving.collect.quick import Quick
 from serving.collect.router import endpoints
 from serving.definitions.credentials import Grant
+from tests.sealing import sealer
 
 NOW = 1_795_380_000_000_000
 LIMIT = 200_000
@@ -63,7 +64,7 @@ class Keys:
 class App:
     def __init__(self, kafka: Kafka) -> None:
         self.rejected: list[str] = []
-        finish = Finish("e", "i", 100_000)
+        finish = Finish("e", "i", 100_000, sealer)
         collector = Collector(
             Names("cdp"), kafka, Keys(), lambda: NOW, finish, self._count, LIMIT, trust_proxy=True, quick=Quick(finish)  # type: ignore[arg-type]
         )  # fmt: skip
