@@ -1,4 +1,4 @@
-"""What the collector heeds while it runs: the tracking plan and the traffic table, as they are edited."""
+"""What the collector and the API heed while they run: tracking plan, traffic table and identity rules, as they are edited."""
 
 import asyncio
 import logging
@@ -29,6 +29,7 @@ async def live_finish(parts: Parts) -> AsyncIterator[tuple[Finish, Quick]]:
 
     async def refresh() -> None:
         await police.refresh()
+        await parts.identity.refresh()
         if await enrichment.refresh():
             quick.forget()
 
@@ -38,7 +39,7 @@ async def live_finish(parts: Parts) -> AsyncIterator[tuple[Finish, Quick]]:
             try:
                 await refresh()
             except Exception:  # the last good ones stay in force
-                log.exception("the tracking plan or the traffic table could not be refreshed")
+                log.exception("the tracking plan, the traffic table or the identity rules could not be refreshed")
 
     await refresh()
     violations.start()

@@ -20,6 +20,7 @@ from serving.collect.publish import KafkaPublisher
 from serving.collect.spool import FOLDER, SafePublisher, Spool
 from serving.definitions.cache import Credentials
 from serving.definitions.credentials import find
+from serving.identity.live import LiveRules
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ LINGER_MS = 5
 
 @dataclass
 class Parts:
-    """What services need: settings, names, clock, credentials and clients."""
+    """What services need: settings, names, clock, credentials, clients, and the identity rules in force."""
 
     settings: Settings
     names: Names
@@ -41,6 +42,7 @@ class Parts:
     credentials: Credentials
     redis: Any
     publisher: SafePublisher
+    identity: LiveRules
     _threads: threading.local = field(default_factory=threading.local)
     _queries: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_QUERIES, "clickhouse"))
     _checks: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_CHECKS, "check"))
@@ -49,6 +51,7 @@ class Parts:
     def start(cls, settings: Settings, clock: Clock = wall_clock) -> "Parts":
         """Make the clients; call inside the running loop. Kafka, Redis and ClickHouse may still be away."""
         loop = asyncio.get_running_loop()
+        names, to_redis = Names(settings.topic_prefix), redis.connect_async(settings.redis_url)
         to_kafka = KafkaPublisher(
             lambda on_error: kafka.producer(
                 settings.kafka_servers, client_id="cdp-collect", linger_ms=LINGER_MS, delivery_timeout_ms=PRODUCE_MS,
@@ -58,11 +61,12 @@ class Parts:
         )  # fmt: skip
         return cls(
             settings=settings,
-            names=Names(settings.topic_prefix),
+            names=names,
             clock=clock,
             credentials=Credentials(settings),
-            redis=redis.connect_async(settings.redis_url),
+            redis=to_redis,
             publisher=SafePublisher(to_kafka, Spool(settings.data_dir / FOLDER, settings.spool_max_bytes)),
+            identity=LiveRules(settings, names, to_redis),
         )
 
     async def stop(self) -> None:

@@ -12,6 +12,7 @@ from serving.errors import documented
 from serving.parts import Parts
 from serving.profiles.find import Found, by_identifier, by_one_id
 from serving.profiles.models import ProfileView
+from serving.profiles.own import only_own
 from serving.profiles.recent import recent_events
 from serving.profiles.view import view
 
@@ -31,7 +32,7 @@ async def get_by_identifier(
     events: Events = RECENT,
 ) -> ProfileView:
     """Identifiers are normalised as in events: `phone:138 0000 0000` finds `+8613800000000`. Least role: analyst."""
-    return await _answer(parts, await by_identifier(parts.redis, parts.names, id), events)
+    return await _answer(parts, await by_identifier(parts.redis, parts.names, id, parts.identity.rules), events)
 
 
 @router.get("/{one_id}", summary="One person, by OneID", responses=documented(404))
@@ -43,6 +44,7 @@ async def get_by_one_id(
 
 
 async def _answer(parts: Parts, found: Found, events: int) -> ProfileView:
+    found = await only_own(parts.redis, parts.names, found)
     recent, note = None, None
     if events:
         try:

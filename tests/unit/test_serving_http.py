@@ -18,6 +18,7 @@ from cdp.identity import IdRecord, Span, encode_record
 from cdp.profile import FINAL, Attribute, Order, Placed, Profile, Tag, pack
 from cdp.settings import Settings
 from cdp.topics import Names
+from rules.identity import load_identity_rules
 from serving.app import collector, create_app
 from serving.collect.finish import Finish
 from serving.collect.publish import Record
@@ -51,7 +52,7 @@ class Api:
         self.app = create_app(self.settings)
         parts = SimpleNamespace(
             settings=self.settings, names=NAMES, clock=lambda: NOW, publisher=self.kafka, redis=self,
-            clickhouse=self._no_clickhouse,
+            clickhouse=self._no_clickhouse, identity=SimpleNamespace(rules=load_identity_rules()),
             credentials=Credentials(self.settings, lambda: self.time), count_rejected=self._count,
         )  # fmt: skip
         self.app.state.parts = parts
@@ -59,6 +60,9 @@ class Api:
 
     async def get(self, key: str) -> bytes | None:
         return self.store.get(key)
+
+    async def mget(self, keys: list[str]) -> list[bytes | None]:
+        return [self.store.get(key) for key in keys]
 
     async def _count(self, reason: str) -> None:
         self.rejected.append(reason)
@@ -247,11 +251,14 @@ def test_a_profile_is_found_by_identifier_and_through_merges(api: Api) -> None:
         tags={"vip": Tag(True, NOW), "first_order": Tag(NOW - DAY, NOW)},
         orders={"o1": Order(placed, {5: (NOW, 250_000, "")}), "o2": Order(placed, {}, FINAL)},
     )  # fmt: skip
+    profile.identifiers["anonymous_id:shared"] = NOW  # an event named it, but it is somebody else's by now
     api.store = {
         NAMES.profile_key(1): pack(profile, 7), NAMES.profile_key(2): pack(Profile(person=2, gone={2: (1, 9)}), 1),
-        NAMES.identifier_prefix + "phone:+8613900000001": encode_record(IdRecord(0, [Span(0, 2, 2)])),
+        NAMES.identifier_prefix + "phone:+8613900000001": encode_record(IdRecord(1, [Span(0, 2, 1)])),
+        NAMES.identifier_prefix + "phone:+8613900000002": encode_record(IdRecord(1, [Span(0, 2, 2)])),
+        NAMES.identifier_prefix + "anonymous_id:shared": encode_record(IdRecord(1, [Span(0, 3, 3)])),
     }  # fmt: skip
-    for path in ("/v1/profiles/P0000000002", "/v1/profiles?id=phone:139 0000 0001"):
+    for path in ("/v1/profiles/P0000000002", "/v1/profiles?id=phone:139 0000 0002"):
         found = reading(api, path).json()
         assert (found["one_id"], found["asked"], found["merged_from"]) == ("P0000000001", "P0000000002", ["P0000000002"])
         assert found["tags"]["vip"] == {"value": True, "since": "2026-11-22T20:40:00.000000Z"}
