@@ -64,7 +64,8 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
         kind: what sort of message it is. ``group``, ``unbind`` and ``decision`` are kept as facts and change no profile;
             the latter two change who is who, and only the platform itself writes ``decision``.
         event: the event's name (Segment's e-commerce names); empty for identify, page name for page and screen;
-            for ``profile`` one of PROFILE_OPERATIONS; for ``decision`` ``apart`` or ``together``.
+            for ``profile`` one of PROFILE_OPERATIONS; for ``decision`` ``apart``, ``together``, or
+            ``regroup``, which decides nothing.
         time: event time, corrected for the client's clock, in microseconds.
         received_at: when the collector took it, in microseconds.
         ids: the person's identifiers, as sent.

@@ -16,6 +16,7 @@ from cdp.clock import DAY
 FORMAT = 1
 DAYS_KEPT = 30
 HISTORY_KEPT = 100
+REGROUP = "regroup"  # event of a decision that decides nothing: who is who, by the rules in force?
 TRAITS = "record"  # type of the identifier that stands for an event which names none: its traits
 
 Verdict = Literal["apart", "together"]
@@ -220,12 +221,21 @@ class IdRecord(msgspec.Struct, array_like=True, frozen=True):
         return known[-1] if known else self.at(now)
 
 
+class PublishedRules(msgspec.Struct, array_like=True, frozen=True):
+    """The identity rules in force, as they are handed to those who use them: the text of the file, and its version."""
+
+    version: int
+    text: str
+
+
 def _start(span: Span) -> int:
     return span.start
 
 
 encode_record = msgspec.msgpack.Encoder().encode
 decode_record = msgspec.msgpack.Decoder(IdRecord).decode
+encode_rules = msgspec.msgpack.Encoder().encode
+decode_rules = msgspec.msgpack.Decoder(PublishedRules).decode
 _encode_component = msgspec.msgpack.Encoder().encode
 _decode_component = msgspec.msgpack.Decoder(Component).decode
 

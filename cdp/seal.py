@@ -35,8 +35,9 @@ SEALED = re.compile(r"~([a-z0-9]{1,16}\.[A-Za-z0-9_-]{38,})~")
 
 TOKEN_LENGTH = 23
 
-TEXT, NUMBER, LETTER, ANSWER = "text", "number", "letter", "answer"
-"""Contexts: of texts and numbers in an event, of dead letters, of answers that are kept for their repetition."""
+TEXT, NUMBER, LETTER, ANSWER, TRAITS = "text", "number", "letter", "answer", "traits"
+"""Contexts: of texts and numbers in an event, of dead letters, of answers that are kept for their repetition, of traits that the
+identity graph compares."""
 
 HASHED = "#"
 """Begins a message's id that is a hash of its content, in 32 hexadecimal digits. Where it is written down, a token stands for

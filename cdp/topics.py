@@ -71,6 +71,11 @@ class Names:
         """Redis key of identifiers that hang together, with their evidence."""
         return f"{self.prefix}:component:{number}"
 
+    @property
+    def component_key_pattern(self) -> str:
+        """What the keys of all components match."""
+        return f"{self.prefix}:component:*"
+
     def match_key(self, key: str) -> str:
         """Redis set of the identifiers whose traits have a key in common."""
         return f"{self.prefix}:match:{key}"
@@ -83,6 +88,16 @@ class Names:
     def review_key(self) -> str:
         """Redis sorted set of the components in which something waits for somebody's decision."""
         return f"{self.prefix}:review"
+
+    @property
+    def identity_rules_key(self) -> str:
+        """Redis key of the identity rules in force; it is missing while the shipped ones are."""
+        return f"{self.prefix}:rules:identity"
+
+    @property
+    def identity_rules_version_key(self) -> str:
+        """Redis key of their version, for those who only want to know whether it changed."""
+        return f"{self.prefix}:rules:identity:version"
 
     @property
     def people_key(self) -> str:

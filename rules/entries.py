@@ -13,7 +13,15 @@ from rules.syntax import Expression
 
 
 class InvalidRule(CdpError):
-    """A rule file says something that the platform cannot do."""
+    """A rule file says something that the platform cannot do.
+
+    Args:
+        path: where, as in ``identifiers.phone.limits``; "" if it is the file as a whole.
+    """
+
+    def __init__(self, message: str, remedy: str = "", path: str = "") -> None:
+        super().__init__(message, remedy)
+        self.path = path
 
 
 class Entry:
@@ -23,16 +31,18 @@ class Entry:
         where: how messages call it, e.g. ``tags.yaml, rule 'vip'``.
         values: the mapping.
         remedy: what a message says to do.
+        path: what stands before a field's name in the path of an error.
     """
 
-    def __init__(self, where: str, values: dict[str, Any], remedy: str = "See docs/rules.md.") -> None:
+    def __init__(self, where: str, values: dict[str, Any], remedy: str = "See docs/rules.md.", path: str = "") -> None:
         self.where = where
+        self.path = path
         self.values = dict(values)
         self.remedy = remedy
 
     def fail(self, field: str, problem: str) -> CdpError:
         """The error about a field, to be raised."""
-        return InvalidRule(f"{self.where}, field {field!r}: {problem}.", self.remedy)
+        return InvalidRule(f"{self.where}, field {field!r}: {problem}.", self.remedy, f"{self.path}{field}")
 
     def take(self, field: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
         """A field of a kind; without a default it must be there."""
@@ -94,7 +104,7 @@ class Entry:
 
     def below(self, field: str) -> "Entry":
         """A mapping inside this one."""
-        return Entry(f"{self.where}, {field}", self.take(field, dict), self.remedy)
+        return Entry(f"{self.where}, {field}", self.take(field, dict), self.remedy, f"{self.path}{field}.")
 
     def below_or_none(self, field: str) -> "Entry | None":
         """A mapping inside this one, if it is there."""
@@ -104,13 +114,16 @@ class Entry:
         """A list of mappings, each with a name."""
         listed = self.values.pop(field, None)
         if not isinstance(listed, list):
-            raise InvalidRule(f"{self.where} must hold a list under {field!r}.", self.remedy)
-        return [self._named(kind, index, values) for index, values in enumerate(listed)]
+            raise InvalidRule(f"{self.where} must hold a list under {field!r}.", self.remedy, f"{self.path}{field}")
+        return [self._named(field, kind, index, values) for index, values in enumerate(listed)]
 
-    def _named(self, kind: str, index: int, values: Any) -> "Entry":
+    def _named(self, field: str, kind: str, index: int, values: Any) -> "Entry":
+        path = f"{self.path}{field}"
         if not isinstance(values, dict) or not isinstance(values.get("name"), str) or not values["name"]:
-            raise InvalidRule(f"{self.where}: {kind} {index + 1} has no name.", f"Each {kind} is a mapping with a name.")
-        return Entry(f"{self.where}, {kind} {values['name']!r}", values, self.remedy)
+            raise InvalidRule(
+                f"{self.where}: {kind} {index + 1} has no name.", f"Each {kind} is a mapping with a name.", f"{path}.{index}"
+            )
+        return Entry(f"{self.where}, {kind} {values['name']!r}", values, self.remedy, f"{path}.{values['name']}.")
 
     def done(self) -> None:
         """Refuse fields that nobody took."""

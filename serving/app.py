@@ -19,6 +19,7 @@ from serving.collect.router import endpoints, questions
 from serving.count_requests import CountRequests
 from serving.dead_letters.router import router as dead_letters_router
 from serving.definitions import migrate
+from serving.identity.router import router as identity_router
 from serving.imports.router import router as imports_router
 from serving.keys.router import router as keys_router
 from serving.live import live_finish
@@ -60,7 +61,7 @@ def create_app(settings: Settings) -> Application:
     app.add_middleware(CountRequests)
     for subject in (profiles, tags, rules, analytics, operations):
         app.include_router(subject.router)
-    for router in (dead_letters_router, imports_router, keys_router, plan_router, traffic_router):
+    for router in (dead_letters_router, identity_router, imports_router, keys_router, plan_router, traffic_router):
         app.include_router(router)
     app.include_router(questions(trust_proxy=settings.trust_proxy))
     app.openapi = partial(document, app)  # type: ignore[method-assign]

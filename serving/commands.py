@@ -6,6 +6,7 @@ from dataclasses import asdict
 import typer
 
 from serving.dead_letters import commands as dead_letter_commands
+from serving.identity import commands as identity_commands
 from serving.imports import commands as import_commands
 from serving.keys import commands as key_commands
 from serving.plan import commands as plan_commands
@@ -18,6 +19,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("ledger")(ledger)
     dead_letter_commands.register(app)
+    identity_commands.register(app)
     import_commands.register(app)
     key_commands.register(app)
     plan_commands.register(app)

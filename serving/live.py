@@ -1,4 +1,4 @@
-"""What the collector heeds while it runs: the tracking plan and the traffic table as they are edited, the keyring."""
+"""What the collector and the API heed while they run: plan, traffic table and identity rules as they are edited, the keyring."""
 
 import asyncio
 import logging
@@ -33,6 +33,7 @@ async def live_finish(parts: Parts) -> AsyncIterator[tuple[Finish, Quick]]:
             quick.forget()
             log.info("the keyring was rotated")
         await police.refresh()
+        await parts.identity.refresh()
         if await enrichment.refresh():
             quick.forget()
 
@@ -42,7 +43,7 @@ async def live_finish(parts: Parts) -> AsyncIterator[tuple[Finish, Quick]]:
             try:
                 await refresh()
             except Exception:  # the last good ones stay in force
-                log.exception("the tracking plan, the traffic table or the keyring could not be refreshed")
+                log.exception("tracking plan, traffic table, identity rules or keyring could not be refreshed")
 
     await refresh()
     violations.start()

@@ -21,6 +21,7 @@ from serving.collect.publish import KafkaPublisher
 from serving.collect.spool import FOLDER, SafePublisher, Spool
 from serving.definitions.cache import Credentials
 from serving.definitions.credentials import find
+from serving.identity.live import LiveRules
 from serving.sealing import Sealing
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ LINGER_MS = 1  # the records of a group come within that time; waiting for more 
 
 @dataclass
 class Parts:
-    """What services need: settings, names, clock, credentials, keyring and clients."""
+    """What services need: settings, names, clock, credentials, keyring, clients, and the identity rules in force."""
 
     settings: Settings
     names: Names
@@ -44,6 +45,7 @@ class Parts:
     redis: Any
     publisher: SafePublisher
     sealing: Sealing
+    identity: LiveRules
     _threads: threading.local = field(default_factory=threading.local)
     _queries: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_QUERIES, "clickhouse"))
     _checks: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_CHECKS, "check"))
@@ -56,6 +58,7 @@ class Parts:
         """
         sealing = Sealing(path_of(settings))
         loop = asyncio.get_running_loop()
+        names, to_redis = Names(settings.topic_prefix), redis.connect_async(settings.redis_url)
         to_kafka = KafkaPublisher(
             lambda on_error: kafka.producer(
                 settings.kafka_servers, client_id="cdp-collect", linger_ms=LINGER_MS, delivery_timeout_ms=PRODUCE_MS,
@@ -65,12 +68,13 @@ class Parts:
         )  # fmt: skip
         return cls(
             settings=settings,
-            names=Names(settings.topic_prefix),
+            names=names,
             clock=clock,
             credentials=Credentials(settings),
-            redis=redis.connect_async(settings.redis_url),
+            redis=to_redis,
             sealing=sealing,
             publisher=SafePublisher(to_kafka, Spool(settings.data_dir / FOLDER, settings.spool_max_bytes)),
+            identity=LiveRules(settings, names, to_redis),
         )
 
     async def stop(self) -> None:

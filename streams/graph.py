@@ -12,7 +12,17 @@ from typing import NamedTuple
 import msgspec
 import redis
 
-from cdp.identity import Component, IdRecord, Seen, decode_record, encode_record, pack_component, unpack_component
+from cdp.identity import (
+    Component,
+    IdRecord,
+    PublishedRules,
+    Seen,
+    decode_record,
+    decode_rules,
+    encode_record,
+    pack_component,
+    unpack_component,
+)
 from cdp.topics import Names
 from rules.identity.derive import derive_keys
 from rules.identity.model import IdentityRules
@@ -74,7 +84,11 @@ def with_population(rules: IdentityRules, people: int) -> IdentityRules:
 
 
 class IdentityGraph:
-    """Reads and links identifiers of one platform."""
+    """Reads and links identifiers of one platform.
+
+    Attributes:
+        published: version of the identity rules that were in force at the last look-up; 0: the shipped ones.
+    """
 
     def __init__(self, client: "redis.Redis[bytes]", names: Names, rules: IdentityRules, vault: Vault = OPEN) -> None:
         self._client = client
@@ -83,13 +97,22 @@ class IdentityGraph:
         self._vault = vault
         self._rules_of = lru_cache(maxsize=64)(with_population)
         self._functions = Functions(client)
+        self.published = 0
+
+    def use(self, rules: IdentityRules) -> None:
+        """Decide by other rules from now on."""
+        self._rules = rules
+
+    def published_rules(self) -> PublishedRules | None:
+        """The identity rules in force; None while those are the shipped ones."""
+        value = self._client.get(self._names.identity_rules_key)
+        return decode_rules(value) if value is not None else None
 
     def look_up(self, keys: Sequence[str]) -> dict[str, IdRecord]:
-        """What is kept of the identifiers that are known, in one round trip."""
-        if not keys:
-            return {}
+        """What is kept of the identifiers that are known, and which rules are in force, in one round trip."""
         prefix = self._names.identifier_prefix
-        found = self._client.mget([prefix + key for key in keys])
+        version, *found = self._client.mget([self._names.identity_rules_version_key, *(prefix + key for key in keys)])
+        self.published = int(version) if version is not None else 0
         return {key: decode_record(value) for key, value in zip(keys, found, strict=True) if value is not None}
 
     def place(

@@ -4,7 +4,7 @@ Flink does what it is best at: offsets, checkpoints, backpressure, restarts. The
 source offsets, which are committed to Kafka with each checkpoint; a new job goes on from there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from cdp.clock import Calendar, wall_clock
 from cdp.kafka import MAX_MESSAGE_BYTES
 from cdp.redis import connect
 from cdp.reveal import Reveal
+from cdp.seal import TRAITS
 from cdp.settings import Settings
 from cdp.topics import Names
 from rules.compile_python import compile_rules
@@ -25,8 +26,6 @@ from streams.committed import watch_committed
 from streams.records import Resolved
 from streams.topology import source_topics
 
-TRAITS = "traits"  # the context under which the graph's traits are sealed
-
 
 class Resolve(BatchFunction):
     """RESOLVE in a worker."""
@@ -35,20 +34,16 @@ class Resolve(BatchFunction):
 
     def start(self, settings: Settings) -> Any:
         """See `BatchFunction.start`."""
-        from streams.graph import OPEN, IdentityGraph, Vault
+        from streams.graph import IdentityGraph, Vault
         from streams.resolve import ResolveStep
 
         names = Names(settings.topic_prefix)
         rules = load_identity_rules()
-        vault: Vault = OPEN
-        open_: Callable[[dict[str, Any]], dict[str, Any]] = dict
-        if rules.matching is not None:
-            ring = keyring.read(keyring.path_of(settings))
-            vault = Vault(partial(ring.seal, TRAITS), partial(ring.open, TRAITS), partial(ring.token, TRAITS))
-            open_ = Reveal(ring).value
+        ring = keyring.read(keyring.path_of(settings))
+        vault = Vault(partial(ring.seal, TRAITS), partial(ring.open, TRAITS), partial(ring.token, TRAITS))
         graph = IdentityGraph(connect(settings.redis_url), names, rules, vault)
         committed = watch_committed(settings.kafka_servers, names.group(self.job), names.events, settings.partitions)
-        return ResolveStep(graph, rules, committed, settings.partitions, wall_clock, open_).process
+        return ResolveStep(graph, rules, committed, settings.partitions, wall_clock, Reveal(ring).value).process
 
 
 class Profile(BatchFunction):

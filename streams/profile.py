@@ -170,9 +170,10 @@ class ProfileStep:
         if part is not None:
             add_mark(part, mark, record.received_at)
         if reading is SILENT:
-            record_identifiers(profile, record)
-            if part is not None:
-                record_identifiers(part, record)
+            if record.kind != "decision":  # it speaks of other people's identifiers as well
+                record_identifiers(profile, record)
+                if part is not None:
+                    record_identifiers(part, record)
             return
         before = profile.as_of
         profile.as_of = max(before, min(record.time, record.received_at))

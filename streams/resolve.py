@@ -1,5 +1,6 @@
 """RESOLVE: each event gets its person. Known identifiers are one read for the whole batch; only new links take the slow way."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -7,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from cdp.errors import InvalidEvent
+from cdp.errors import CdpError, InvalidEvent
 from cdp.events import EMPTY_OBJECT, DeadLetter, Identifier, decode_event, encode
 from cdp.identity import IdRecord, Seen
 from cdp.mask import mask_all
-from rules.identity import normalise
+from rules.identity import normalise, number_identity_rules
 from rules.identity.decide import bar
 from rules.identity.derive import derive_values
 from rules.identity.match_people import record_key
@@ -22,6 +23,8 @@ from rules.identity.sight import Sighting, says_nothing_new
 from streams import records
 from streams.graph import IdentityGraph, Located
 from streams.records import Output
+
+log = logging.getLogger(__name__)
 
 Row = tuple[bytes, int, int]
 
@@ -64,6 +67,8 @@ class _Accepted:
 class ResolveStep:
     """Processes batches of `events`.
 
+    The identity rules that are published in Redis hold from the next batch on; until any are, those that are given.
+
     Args:
         committed: partition to committed offset of this job.
         partitions: how many partitions `events` has.
@@ -81,12 +86,13 @@ class ResolveStep:
         open_: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     ) -> None:
         self._graph = graph
-        self._rules = rules
+        self._shipped = self._rules = rules
+        self._seen = 0
         self._committed = committed
         self._partitions = partitions
         self._now = now
         self._recovered = False
-        self._normal = lru_cache(maxsize=200_000)(lambda type_, value: read_identifier(type_, value, rules))
+        self._normal = lru_cache(maxsize=200_000)(lambda type_, value: read_identifier(type_, value, self._rules))
         self._open = open_
         self._evidence: dict[tuple[str, str, str], Seen] = {}
         self._said: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
@@ -94,15 +100,14 @@ class ResolveStep:
     def process(self, rows: list[Row]) -> list[list[Output]]:
         """The outputs of each row: its resolved event, commands of merges, or a dead letter. Raises only when Redis fails."""
         outputs: list[list[Output]] = [[] for _ in rows]
-        accepted: dict[int, _Accepted] = {}
-        if rows and not self._recovered:
+        if not rows:
+            return outputs
+        if not self._recovered:
             outputs[0] += self._recover()
-        for index, (value, partition, offset) in enumerate(rows):
-            try:
-                accepted[index] = self._accept(value)
-            except InvalidEvent as error:
-                outputs[index].append(self._dead_letter(error, value, partition, offset))
-        placed = self._place(rows, accepted)
+        accepted, refused, known = self._read(rows)
+        for index, letter in refused.items():
+            outputs[index].append(letter)
+        placed = self._place(rows, accepted, known)
         for index, event in accepted.items():
             _, partition, offset = rows[index]
             place = placed[index]
@@ -125,6 +130,35 @@ class ResolveStep:
             changes += self._graph.changes_since(partition, offset)
         changes.sort(key=lambda change: change.version)
         return [command for change in changes for command in _commands(change, self._now())]
+
+    def _read(self, rows: list[Row]) -> tuple[dict[int, _Accepted], dict[int, Output], dict[str, IdRecord]]:
+        """What each row says, by the rules in force, and what is known of its identifiers."""
+        while True:
+            accepted: dict[int, _Accepted] = {}
+            refused: dict[int, Output] = {}
+            for index, (value, partition, offset) in enumerate(rows):
+                try:
+                    accepted[index] = self._accept(value)
+                except InvalidEvent as error:
+                    refused[index] = self._dead_letter(error, value, partition, offset)
+            known = self._graph.look_up(list({key for event in accepted.values() for key in event.sighting.keys}))
+            if self._graph.published == self._seen:
+                return accepted, refused, known
+            self._take_rules()
+
+    def _take_rules(self) -> None:
+        """Other rules are in force: take them, and forget what was worked out by the old ones."""
+        self._seen = self._graph.published
+        published = self._graph.published_rules() if self._seen else None
+        try:
+            self._rules = number_identity_rules(published.text, published.version) if published else self._shipped
+        except CdpError as error:  # they were checked by whoever published them, perhaps by a newer version of the platform
+            log.error("identity rules of version %s cannot be used, version %s stays: %s", self._seen, self._rules.version, error)
+            return
+        self._graph.use(self._rules)
+        self._normal.cache_clear()
+        self._evidence.clear()
+        log.info("identity rules of version %s are in force", self._rules.version)
 
     def _accept(self, value: bytes) -> _Accepted:
         try:
@@ -173,9 +207,8 @@ class ResolveStep:
         event.ids = [Identifier(one.type, form, one.sealed) for one, form in normal if form is not None]
         return encode(event)
 
-    def _place(self, rows: list[Row], accepted: dict[int, _Accepted]) -> dict[int, Placed]:
+    def _place(self, rows: list[Row], accepted: dict[int, _Accepted], known: dict[str, IdRecord]) -> dict[int, Placed]:
         """Whose each event is. What the graph knows already is one read for the batch; only what is new is linked."""
-        known = self._graph.look_up(list({key for event in accepted.values() for key in event.sighting.keys}))
         placed: dict[int, Placed] = {}
         slow: list[int] = []
         changed: set[str] = set()  # identifiers that a slower event of this batch may move: keep the order of events
@@ -197,7 +230,7 @@ class ResolveStep:
 
     def _find(self, sighting: Sighting, known: Mapping[str, IdRecord]) -> Placed | None:
         """Whose an event is that tells the graph nothing new; None if it may tell something."""
-        if sighting.unbinds or sighting.decisions or not self._traits_known(sighting):
+        if sighting.unbinds or sighting.decisions or sighting.regroups or not self._traits_known(sighting):
             return None
         spans = []
         for key in sighting.ids:

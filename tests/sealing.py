@@ -1,5 +1,7 @@
 """A keyring for tests, the same in every run, and events read back through it."""
 
+from types import SimpleNamespace
+
 import msgspec
 
 from cdp import keyring
@@ -36,3 +38,9 @@ def opened(value: bytes) -> Event:
         if b"~" in raw:
             setattr(event, part, msgspec.Raw(msgspec.json.encode(REVEAL.value(msgspec.json.decode(raw)))))
     return event
+
+
+def unsealed() -> SimpleNamespace:
+    """For events that no collector sealed: identifiers are what they are."""
+    as_it_is = SimpleNamespace(key=lambda _type, value: value)
+    return SimpleNamespace(sealer=lambda: as_it_is, ring=RING, shown_to=lambda _grant: Reveal(RING))

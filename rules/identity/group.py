@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cdp.clock import DAY
-from cdp.identity import Component, Link, Node, Refusal, Verdict
+from cdp.identity import Component, Decision, Link, Node, Refusal
 from rules.identity.model import IdentifierType, IdentityRules, Limit
 
 SHARED = -1
@@ -105,11 +105,11 @@ def _group_by_links(component: Component, rules: IdentityRules) -> Grouping:
     for link in component.links:
         links_of[link.a].append(link)
         links_of[link.b].append(link)
-    verdicts = standing(component)
+    decided = standing(component)
     shared: dict[str, int] = {}
     while True:
         cuts = {key: _cuts(node, links_of[key], shared, rules) for key, node in component.nodes.items()}
-        attempt = _Attempt(component, rules, cuts, shared, verdicts)
+        attempt = _Attempt(component, rules, cuts, shared, decided)
         attempt.run()
         if not attempt.contested:
             return attempt.grouping()
@@ -118,10 +118,10 @@ def _group_by_links(component: Component, rules: IdentityRules) -> Grouping:
         shared[key] = time
 
 
-def standing(component: Component) -> dict[Pair, Verdict]:
+def standing(component: Component) -> dict[Pair, Decision]:
     """The latest decision on each pair of identifiers."""
     latest = sorted(component.decisions, key=lambda d: (d.time, d.verdict))
-    return {(decision.a, decision.b): decision.verdict for decision in latest}
+    return {(decision.a, decision.b): decision for decision in latest}
 
 
 def _cuts(node: Node, links: Iterable[Link], shared: Mapping[str, int], rules: IdentityRules) -> tuple[int, ...]:
@@ -159,7 +159,7 @@ class _Attempt:
     rules: IdentityRules
     cuts: Mapping[str, tuple[int, ...]]
     shared: Mapping[str, int]
-    verdicts: Mapping[Pair, Verdict]
+    decided: Mapping[Pair, Decision]
     people: dict[Vertex, _Person] = field(default_factory=dict)
     attached: dict[Vertex, int] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
@@ -187,8 +187,8 @@ class _Attempt:
     def _edges(self) -> list[Edge]:
         edges = []
         for link in self.component.links:
-            verdict = self.verdicts.get((link.a, link.b))
-            if verdict == "apart":
+            decision = self.decided.get((link.a, link.b))
+            if decision is not None and decision.verdict == "apart":
                 self.refusals.append(Refusal(link.a, link.b, "decided", self._weaker(link.a, link.b), link.first))
                 continue
             one, two = rule_of(link.a, self.rules), rule_of(link.b, self.rules)
@@ -200,17 +200,26 @@ class _Attempt:
                 if SHARED in (a[1], b[1]):
                     continue
                 doubt, priority = -min(one.strength, two.strength), max(one.priority, two.priority)
-                edges.append(Edge(verdict != "together", doubt, priority, time, a, b))
+                edges.append(Edge(decision is None, doubt, priority, time, a, b))
         return edges + self._decided()
 
     def _decided(self) -> list[Edge]:
-        """Pairs that somebody put together though no link says so."""
-        linked = {(link.a, link.b) for link in self.component.links}
-        return [
-            Edge(False, 0.0, 0, 0, (a, 0), (b, 0))
-            for (a, b), verdict in self.verdicts.items()
-            if verdict == "together" and (a, b) not in linked and a in self.component.nodes and b in self.component.nodes
-        ]
+        """Pairs that somebody put together, whether or not links say so: as they stood when it was decided."""
+        edges = []
+        for (a, b), decision in self.decided.items():
+            if decision.verdict == "together" and a in self.component.nodes and b in self.component.nodes:
+                ends = self._as_seen(a, decision.time), self._as_seen(b, decision.time)
+                if SHARED not in (ends[0][1], ends[1][1]):
+                    edges.append(Edge(False, 0.0, 0, decision.time, *ends))
+        return edges
+
+    def _as_seen(self, key: str, time: int) -> Vertex:
+        """The vertex that an identifier was, at a time, when it was last seen with another one."""
+        now = self._vertex(key, time)
+        if now[1] == SHARED:
+            return now
+        seen = [when for link in self.component.links if key in (link.a, link.b) for when in link.moments() if when <= time]
+        return self._vertex(key, max(seen, default=time))
 
     def _person(self, vertex: Vertex, time: int | None) -> _Person:
         person = self.people.get(vertex)

@@ -1,6 +1,7 @@
 """identity.yaml to IdentityRules: every mistake is one sentence that names the file, the rule and the field."""
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +29,11 @@ def parse_identity_rules(text: str, name: str = "identity.yaml") -> IdentityRule
     return _rules(read_text(text, name))
 
 
+def number_identity_rules(text: str, version: int) -> IdentityRules:
+    """The rules of a text, under the version that the platform gave it, whatever it says itself. Raises InvalidRule."""
+    return replace(parse_identity_rules(text, "identity rules"), version=version)
+
+
 def _rules(document: Entry) -> IdentityRules:
     blocked = document.texts("blocked", ())
     patterns = document.patterns("blocked_patterns")
@@ -38,7 +44,7 @@ def _rules(document: Entry) -> IdentityRules:
     for entry in document.entries("identifiers", "rule"):
         identifier = _identifier(entry, blocked, patterns)
         if identifier.name in identifiers:
-            raise InvalidRule(f"There are two identifier rules named {identifier.name!r}.", "Names are unique.")
+            raise InvalidRule(f"There are two identifier rules named {identifier.name!r}.", "Names are unique.", "identifiers")
         identifiers[identifier.name] = identifier
     matching = document.below_or_none("matching")
     rules = IdentityRules(

@@ -13,7 +13,7 @@ from cdp.clock import DAY
 from cdp.identity import HISTORY_KEPT, Change, Component, IdRecord, Node, Refusal, Seen, Span
 from rules.identity.compare import compare
 from rules.identity.decide import bar
-from rules.identity.group import SHARED, Grouping, Vertex
+from rules.identity.group import SHARED, Grouping, Vertex, standing
 from rules.identity.model import IdentityRules
 from rules.identity.people import find_people
 from rules.identity.sight import Sighting, decide, find_link, see_link, see_traits, see_unbinding
@@ -93,7 +93,7 @@ class Graph:
         self.loaded = frozenset(key for component in self.components.values() for key in component.nodes)
         for component in self.components.values():
             for key, node in component.nodes.items():
-                self.records[key] = IdRecord(component.id, _spans(component, node))
+                self.records[key] = IdRecord(component.id, spans_of(component, node))
 
     def place(self, sighting: Sighting) -> Placed:
         """Take the event's evidence in, and say whose it is: the person's for whom its strongest identifier stands."""
@@ -124,12 +124,15 @@ class Graph:
             if self._is_shared(one, sighting.time) or self._is_shared(two, sighting.time):
                 continue
             component = self._unite(one, two, sighting.time)
-            if component is not None and see_link(component, one, two, sighting):
+            if component is not None and (see_link(component, one, two, sighting) or component.rules != self.rules.version):
                 changed.append(two)
         for decision in sighting.decisions:
             component = self._unite(decision.a, decision.b, sighting.time)
-            if component is not None and decide(component, decision):
-                changed.append(decision.a)
+            for key in (decision.a, decision.b):  # what would be too large together remembers it on both sides
+                if decide(component or self._component(key), decision):
+                    changed.append(key)
+        if sighting.regroups:
+            changed += [key for key in sighting.ids if self._record(key).component]
         if sighting.unbinds:
             for key in sighting.ids[1:] or sighting.ids:
                 if see_unbinding(self._component(key).nodes[key], sighting.time):
@@ -195,6 +198,8 @@ class Graph:
 
     def _refuse_size(self, component: Component, one: str, two: str, time: int) -> None:
         a, b = sorted((one, two))
+        if (a, b) in standing(component):
+            return
         if all((known.a, known.b, known.reason) != (a, b, "size") for known in component.refusals):
             detail = f"more than {MAX_NODES} identifiers would hang together"
             component.refusals.append(Refusal(a, b, "size", two, time, detail, review=True))
@@ -205,7 +210,7 @@ class Graph:
     def _regroup(self, component: Component, sighting: Sighting) -> list[Move | Carve]:
         """Find out who is who, and what that changes."""
         people = component.people
-        spans = {key: _spans(component, node) for key, node in component.nodes.items()}
+        spans = {key: spans_of(component, node) for key, node in component.nodes.items()}
         self._settle(component)
         stretches = self._stretches(component, spans, sighting.received_at + DAY)
         moved: dict[tuple[int, int], list[int]] = {}
@@ -236,7 +241,7 @@ class Graph:
         found = []
         for key, old in before.items():
             node = component.nodes[key]
-            new = _spans(component, node)
+            new = spans_of(component, node)
             if _starts(old, until) == _starts(new, until):
                 continue
             for start, end, part in _differing(old, new):
@@ -316,14 +321,16 @@ class Graph:
             component = self.components[component_id]
             for key, node in component.nodes.items():
                 record = self.records[key]
-                spans = _spans(component, node)
+                spans = spans_of(component, node)
                 if record.spans != spans or record.component != component_id:
                     self._keep(key, IdRecord(component_id, spans))
         return {key: self.records[key] for key in self.changed}
 
 
 def _remember(component: Component, grouping: Grouping, version: int) -> None:
-    component.refusals = [*grouping.refusals, *(r for r in component.refusals if r.reason == "size")]
+    decided = standing(component)
+    waiting = (r for r in component.refusals if r.reason == "size" and (r.a, r.b) not in decided)
+    component.refusals = [*grouping.refusals, *waiting]
     component.rules = version
     for key, node in component.nodes.items():
         node.cuts = list(grouping.cuts[key])
@@ -352,7 +359,7 @@ def _give_number(node: Node, time: int, number: int) -> None:
     node.numbers[epoch] = number
 
 
-def _spans(component: Component, node: Node) -> list[Span]:
+def spans_of(component: Component, node: Node) -> list[Span]:
     """From when on an identifier's events belong to which part of whom."""
     if not node.cuts and node.shared_from < 0:
         number = node.numbers[0]

@@ -6,7 +6,7 @@ from typing import NamedTuple, get_args
 import msgspec
 
 from cdp.errors import InvalidEvent
-from cdp.identity import Decision, Verdict
+from cdp.identity import REGROUP, Decision, Verdict
 from rules.identity.model import IdentityRules
 from rules.identity.normalise import normalise
 from rules.identity.sight import Sighting, is_express
@@ -68,10 +68,12 @@ def read_sighting(
     Args:
         ids: keys in normal form, the strongest first.
     """
-    decisions = read_decisions(told.event, time, told.properties) if told.kind == "decision" else ()
+    regroups = told.kind == "decision" and told.event == REGROUP
+    decisions = read_decisions(told.event, time, told.properties) if told.kind == "decision" and not regroups else ()
     return Sighting(
-        ids, time, received_at, source, message_id, is_express(told.kind, told.event), told.kind == "unbind", decisions=decisions
-    )
+        ids, time, received_at, source, message_id, is_express(told.kind, told.event), told.kind == "unbind",
+        decisions=decisions, regroups=regroups,
+    )  # fmt: skip
 
 
 def read_decisions(event: str, time: int, properties: bytes) -> tuple[Decision, ...]:
@@ -82,6 +84,8 @@ def read_decisions(event: str, time: int, properties: bytes) -> tuple[Decision, 
         raise InvalidEvent("malformed", "properties", f"not a decision: {error}") from None
     if event not in get_args(Verdict):
         raise InvalidEvent("malformed", "event", f"a decision is one of {', '.join(get_args(Verdict))}.")
+    if not decided.pairs:
+        raise InvalidEvent("malformed", "properties", "a decision needs pairs of identifiers.")
     for a, b in decided.pairs:
         if a == b or not (0 < a.find(":") < len(a) - 1 and 0 < b.find(":") < len(b) - 1):
             raise InvalidEvent("malformed", "properties", f"a pair is two identifiers, each type:value, not {a!r} and {b!r}.")

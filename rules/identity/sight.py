@@ -27,6 +27,7 @@ class Sighting:
         record: the traits that came with it, as they are compared; empty if there are none.
         candidates: keys of identifiers that may be the same person's by their traits.
         decisions: what somebody decided, if it is a decision.
+        regroups: it says nothing new, but its identifiers shall fall into people by the rules in force.
     """
 
     ids: tuple[str, ...]
@@ -40,6 +41,7 @@ class Sighting:
     record: Mapping[str, str] = field(default_factory=dict)
     candidates: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    regroups: bool = False
 
     @property
     def keys(self) -> list[str]:
@@ -49,7 +51,9 @@ class Sighting:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The identifiers that it links: each weaker one to the strongest."""
-        return [] if self.unbinds or self.decisions else [(self.ids[0], other) for other in self.ids[1:]]
+        if self.unbinds or self.decisions or self.regroups:
+            return []
+        return [(self.ids[0], other) for other in self.ids[1:]]
 
 
 def is_express(kind: str, event: str) -> bool:

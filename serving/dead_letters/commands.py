@@ -119,9 +119,9 @@ def replay(  # noqa: PLR0913 - a command's options
 
 def _call(method: str, path: str, values: dict[str, Any]) -> Any:
     from cdp.settings import settings
-    from serving.dead_letters.client import call
+    from serving.client import call
 
-    return call(settings(), method, f"/v1/dead-letters{path}", values)
+    return call(settings(), method, f"/v1/dead-letters{path}", values, caller="dead-letters")
 
 
 def _filter(*values: str | None) -> dict[str, str]:

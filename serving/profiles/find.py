@@ -13,6 +13,7 @@ from cdp.people import MAX_PERSON, person_number
 from cdp.profile import Profile, unpack
 from cdp.topics import Names
 from rules.identity import normalise
+from rules.identity.model import IdentityRules
 from rules.seal import Sealer
 from serving.errors import ApiError
 
@@ -37,14 +38,17 @@ async def by_one_id(redis: Any, names: Names, one_id: str) -> Found:
     return await _follow(redis, names, person, f"There is no person {one_id}.")
 
 
-async def by_identifier(redis: Any, names: Names, sealer: Sealer, identifier: str) -> Found:
-    """The profile of ``type:value``, e.g. ``phone:13800000000``; the value may be a token. Raises ApiError 404 or 422."""
+async def by_identifier(redis: Any, names: Names, sealer: Sealer, identifier: str, rules: IdentityRules | None = None) -> Found:
+    """The profile of ``type:value``, e.g. ``phone:13800000000``; the value may be a token. Raises ApiError 404 or 422.
+
+    `rules`: the identity rules in force; None: the shipped ones.
+    """
     type_, colon, value = identifier.partition(":")
     if not (type_ and colon and value):
         raise ApiError(422, "The identifier is not of the form type:value.", "For example id=phone:13800000000.", field="id")
     if value.startswith(" "):
         value = "+" + value[1:]  # an unescaped plus in a query string arrives as a space
-    normal = normalise(type_, value)
+    normal = normalise(type_, value, rules)
     if normal is None:
         raise ApiError(404, "This value identifies nobody: it is empty, too long or blocked by the identity rules.", field="id")
     try:

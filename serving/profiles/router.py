@@ -14,6 +14,7 @@ from serving.errors import documented
 from serving.parts import Parts
 from serving.profiles.find import IDENTIFIER_PATTERN, Found, by_identifier, by_one_id
 from serving.profiles.models import ProfileView
+from serving.profiles.own import only_own
 from serving.profiles.recent import recent_events
 from serving.profiles.view import view
 
@@ -43,7 +44,8 @@ async def get_by_identifier(
 
     Personal values are masked for analysts. Least role: analyst.
     """
-    return await _answer(parts, grant, await by_identifier(parts.redis, parts.names, parts.sealing.sealer(), id), events)
+    found = await by_identifier(parts.redis, parts.names, parts.sealing.sealer(), id, parts.identity.rules)
+    return await _answer(parts, grant, found, events)
 
 
 @router.get("/{one_id}", summary="One person, by OneID", responses=documented(404))
@@ -61,6 +63,7 @@ async def get_by_one_id(
 
 
 async def _answer(parts: Parts, grant: Grant, found: Found, events: int) -> ProfileView:
+    found = await only_own(parts.redis, parts.names, found)
     recent, note = None, None
     if events:
         try:

@@ -19,6 +19,7 @@ from cdp.profile import FINAL, Attribute, Order, Placed, Profile, Tag, pack
 from cdp.seal import LETTER, TEXT, embed, sealed_in
 from cdp.settings import Settings
 from cdp.topics import Names
+from rules.identity import load_identity_rules
 from serving.app import collector, create_app
 from serving.collect.finish import Finish
 from serving.collect.publish import Record
@@ -53,9 +54,8 @@ class Api:
         self.time = 0.0
         self.app = create_app(self.settings)
         parts = SimpleNamespace(
-            settings=self.settings, sealing=sealing(self.settings),
-            names=NAMES, clock=lambda: NOW, publisher=self.kafka, redis=self,
-            clickhouse=self._no_clickhouse,
+            settings=self.settings, sealing=sealing(self.settings), names=NAMES, clock=lambda: NOW, publisher=self.kafka,
+            redis=self, clickhouse=self._no_clickhouse, identity=SimpleNamespace(rules=load_identity_rules()),
             credentials=Credentials(self.settings, lambda: self.time), count_rejected=self._count,
         )  # fmt: skip
         self.app.state.parts = parts
@@ -65,6 +65,9 @@ class Api:
 
     async def get(self, key: str) -> bytes | None:
         return self.store.get(key)
+
+    async def mget(self, keys: list[str]) -> list[bytes | None]:
+        return [self.store.get(key) for key in keys]
 
     async def _count(self, reason: str) -> None:
         self.rejected.append(reason)
@@ -247,6 +250,7 @@ def test_errors_have_one_shape(api: Api) -> None:
 
 def test_a_profile_is_found_by_identifier_and_through_merges(api: Api) -> None:
     placed = Placed(NOW - DAY, 1, 1_250_000, 30_000, "CNY", {})
+    other = RING.token("phone", "+8613900000002")
     profile = Profile(
         person=1, as_of=NOW, first_seen=NOW - DAY, last_seen=NOW, events=3, identifiers={f"phone:{PHONE}": NOW - DAY},
         attributes={
@@ -256,11 +260,14 @@ def test_a_profile_is_found_by_identifier_and_through_merges(api: Api) -> None:
         orders={"o1": Order(placed, {5: (NOW, 250_000, "")}), "o2": Order(placed, {}, FINAL)},
         sealed={f"phone:{PHONE}": RING.seal("id:phone", "+8613900000001")},
     )  # fmt: skip
+    profile.identifiers["anonymous_id:shared"] = NOW  # an event named it, but it is somebody else's by now
     api.store = {
         NAMES.profile_key(1): pack(profile, 7), NAMES.profile_key(2): pack(Profile(person=2, gone={2: (1, 9)}), 1),
-        NAMES.identifier_prefix + f"phone:{PHONE}": encode_record(IdRecord(0, [Span(0, 2, 2)])),
+        NAMES.identifier_prefix + f"phone:{PHONE}": encode_record(IdRecord(1, [Span(0, 2, 1)])),
+        NAMES.identifier_prefix + f"phone:{other}": encode_record(IdRecord(1, [Span(0, 2, 2)])),
+        NAMES.identifier_prefix + "anonymous_id:shared": encode_record(IdRecord(1, [Span(0, 3, 3)])),
     }  # fmt: skip
-    for path in ("/v1/profiles/P0000000002", "/v1/profiles?id=phone:139 0000 0001", f"/v1/profiles?id=phone:{PHONE}"):
+    for path in ("/v1/profiles/P0000000002", "/v1/profiles?id=phone:139 0000 0002", f"/v1/profiles?id=phone:{other}"):
         found = reading(api, path).json()
         assert (found["one_id"], found["asked"], found["merged_from"]) == ("P0000000001", "P0000000002", ["P0000000002"])
         assert found["tags"]["vip"] == {"value": True, "since": "2026-11-22T20:40:00.000000Z"}
