@@ -44,6 +44,7 @@ def release(entry: Entry, record: Resolved) -> dict[int, Output]:
         part = PartState(
             number, _encode(state), record.version, [record.version], profile.awaiting.pop(number, []),
             profile.carved.pop(number, []), profile.carving.pop(number, []), profile.heard.get(number, []),
+            profile.received.get(number, []),
         )  # fmt: skip
         sent[number] = records.state("state", record.other, profile.person, part, record.version, record.time)
     return sent
@@ -65,7 +66,8 @@ def receive(entry: Entry, record: Resolved) -> int | None:
         return None
     if record.event == "state":
         profile.gone.pop(number, None)
-        profile.received[number] = [*profile.received.get(number, ()), record.version][-RECEIVED_KEPT:]
+        received = {*profile.received.get(number, ()), *record.received, record.version}
+        profile.received[number] = sorted(received)[-RECEIVED_KEPT:]
     else:
         _hear(profile, number, [record.state_id, *record.answers])
     _hear(profile, number, record.heard)
@@ -149,8 +151,9 @@ def take_stretches_out(
         answers = [version for version, *_ in stays if version in asked and version not in left]
         if not answers and not states[into].marks:
             continue
-        state_id = xxhash.xxh3_64_intdigest(f"{number}:{into}:{partition}:{offset}".encode()) >> 1
-        part = PartState(into, _encode(states[into]), state_id, answers, carved=stays)
+        encoded = _encode(states[into])
+        state_id = xxhash.xxh3_64_intdigest(f"{number}:{into}:{partition}:{offset}:{answers}:{encoded}".encode()) >> 1
+        part = PartState(into, encoded, state_id, answers, carved=stays)
         outputs.append(records.state("stretch", person, profile.person, part, stays[-1][0], time))
     return outputs, [stretch for stretch in stretches if stretch[3] in owners and states[stretch[3]].marks]
 

@@ -62,6 +62,7 @@ class Resolved(msgspec.Struct, kw_only=True):
     carved: list[Carved] = []
     carving: list[int] = []
     heard: list[int] = []
+    received: list[int] = []
     state_id: int = 0
     answers: list[int] = []
 
@@ -91,6 +92,7 @@ class Command(msgspec.Struct, kw_only=True):
     carved: list[Carved] = []
     carving: list[int] = []
     heard: list[int] = []
+    received: list[int] = []
     state_id: int = 0
     answers: list[int] = []
 
@@ -105,7 +107,7 @@ class PartState(msgspec.Struct, frozen=True):
         awaited: versions of changes that its old owner was waiting for itself.
         carved: stretches that were carved out of it.
         carving: versions of those that have not been answered.
-        heard: as in a profile.
+        heard, received: as in a profile: what is in the state already.
     """
 
     number: int
@@ -116,6 +118,7 @@ class PartState(msgspec.Struct, frozen=True):
     carved: list[Carved] = []
     carving: list[int] = []
     heard: list[int] = []
+    received: list[int] = []
 
 
 class Tick(msgspec.Struct, kw_only=True):
@@ -166,7 +169,8 @@ def state(event: str, person: int, other: int, part: PartState, version: int, ti
     return _command(Command(
         one_id=one_id(person), person=person, event=event, other=other, parts=[part.number], version=version, time=time,
         message_id=_command_id(event, person, part.state_id, (part.number,)), state=part.state, awaited=part.awaited,
-        carved=part.carved, carving=part.carving, heard=part.heard, state_id=part.state_id, answers=part.answers,
+        carved=part.carved, carving=part.carving, heard=part.heard, received=part.received, state_id=part.state_id,
+        answers=part.answers,
     ))  # fmt: skip
 
 
@@ -175,7 +179,7 @@ def passed_on(record: Resolved, person: int) -> Output:
     return _command(Command(
         one_id=one_id(person), person=person, event=record.event, other=record.other, parts=record.parts,
         version=record.version, time=record.time, state=record.state, awaited=record.awaited, carved=record.carved,
-        carving=record.carving, heard=record.heard, state_id=record.state_id, answers=record.answers,
+        carving=record.carving, heard=record.heard, received=record.received, state_id=record.state_id, answers=record.answers,
         message_id=_command_id(record.event, person, record.state_id or record.version, record.parts),
     ))  # fmt: skip
 

@@ -178,8 +178,7 @@ class ResolveStep:
                     seen = self._evidence.get((sighting.source, sighting.ids[0], key))
                     if seen is None or not says_nothing_new(seen, sighting):
                         return None
-        mine = next((span for span in spans if not span.is_shared), first)
-        return Placed(mine.part, mine.person)
+        return Placed(first.part, first.person)
 
     def _dead_letter(self, error: InvalidEvent, value: bytes, partition: int, offset: int) -> Output:
         letter = DeadLetter(

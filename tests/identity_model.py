@@ -92,17 +92,24 @@ class Answer:
         return identifier in self.shared and time > self.shared[identifier]
 
     def person(self, ids: list[tuple], time: int) -> object:
-        usable = [identifier for identifier in ids if not self.is_shared(identifier, time)]
-        if not usable:
+        if self.is_shared(ids[0], time):
             return ("nobody in particular", ids[0])
-        point = (usable[0], self.epoch(usable[0], time))
+        point = (ids[0], self.epoch(ids[0], time))
         return frozenset(self.groups.get(point, {point}))
 
     def epoch(self, identifier: tuple, time: int) -> int:
-        ends = set(self.known.unbound[identifier])
+        ends = {time + 1 for time in self.known.unbound[identifier]}
         days = self.types[identifier[0]].lifetime
         if days:
-            seen = sorted({moment for pair in self.known.pairs if identifier in pair for moment in self.known.moments(pair)})
+            mine = [pair for pair in self.known.pairs if identifier in pair]
+            seen = sorted(
+                {
+                    moment
+                    for pair in mine
+                    for moment in self.known.moments(pair)
+                    if not any(self.is_shared(end, moment) for end in pair)
+                }
+            )
             for place, moment in enumerate(seen):
                 end = moment + days * DAY
                 if place == len(seen) - 1 or seen[place + 1] > end:

@@ -10,9 +10,6 @@ from rules.identity.model import IdentityRules
 from rules.identity.place import Graph
 from rules.identity.sight import Sighting
 
-Told = tuple[tuple[str, str], ...]
-"""Traits, sorted: the same traits are one record."""
-
 
 @dataclass(frozen=True)
 class Bases:
@@ -37,7 +34,7 @@ def find_bases(graph: Graph, sightings: Sequence[Sighting], traits: Sequence[Map
     vertices = [graph.vertex(sighting.ids, sighting.time) if sighting.ids else None for sighting in sightings]
     of_sighting = [None if vertex is None else name_of.get(vertex) or _name(vertex) for vertex in vertices]
     since: dict[str, int] = {}
-    records: dict[str, dict[Told, Mapping[str, str]]] = {}
+    records: dict[str, dict[tuple[tuple[str, str], ...], Mapping[str, str]]] = {}
     lone: dict[str, Vertex] = {}
     for sighting, vertex, name, values in zip(sightings, vertices, of_sighting, traits, strict=True):
         if vertex is None or name is None:
@@ -47,18 +44,14 @@ def find_bases(graph: Graph, sightings: Sequence[Sighting], traits: Sequence[Map
         if values and vertex[1] != SHARED:  # what nobody in particular says is nobody's
             records.setdefault(name, {})[tuple(sorted(values.items()))] = values
     owned = _owned(graph, name_of)
+    said = {name: [values for _, values in sorted(theirs.items())] for name, theirs in records.items()}
     people = {
-        name: Base(name, owned.get(name) or _alone(lone[name], first), _told(records.get(name, {})), first)
-        for name, first in since.items()
+        name: Base(name, owned.get(name) or _alone(lone[name], first), said.get(name, []), first) for name, first in since.items()
     }
     of_key = {key: name for (key, _), name in sorted(name_of.items()) if name in people}
     of_key |= {vertex[0]: name for name, vertex in lone.items() if vertex not in name_of and vertex[1] != SHARED}
     decisions = [decision for component in graph.components.values() for decision in component.decisions]
     return Bases(people, of_sighting, of_key, decisions)
-
-
-def _told(records: Mapping[Told, Mapping[str, str]]) -> list[Mapping[str, str]]:
-    return [records[told] for told in sorted(records)]
 
 
 def _names(graph: Graph, rules: IdentityRules) -> dict[Vertex, str]:

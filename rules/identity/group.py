@@ -16,6 +16,7 @@ from cdp.identity import Component, Link, Node, Refusal, Verdict
 from rules.identity.model import IdentifierType, IdentityRules, Limit
 
 SHARED = -1
+NEVER = 2**62
 WINDOWS = {"day": DAY, "week": 7 * DAY, "month": 30 * DAY, "year": 365 * DAY}
 UNDECLARED = IdentifierType("", 99)
 EXCLUSIVE = Limit(1)
@@ -69,10 +70,10 @@ def group(component: Component, rules: IdentityRules) -> Grouping:
     for link in component.links:
         links_of[link.a].append(link)
         links_of[link.b].append(link)
-    cuts = {key: _cuts(node, links_of[key], rules) for key, node in component.nodes.items()}
     verdicts = standing(component)
     shared: dict[str, int] = {}
     while True:
+        cuts = {key: _cuts(node, links_of[key], shared, rules) for key, node in component.nodes.items()}
         attempt = _Attempt(component, rules, cuts, shared, verdicts)
         attempt.run()
         if not attempt.contested:
@@ -88,18 +89,23 @@ def standing(component: Component) -> dict[Pair, Verdict]:
     return {(decision.a, decision.b): decision.verdict for decision in latest}
 
 
-def _cuts(node: Node, links: Iterable[Link], rules: IdentityRules) -> tuple[int, ...]:
-    """Where the epochs of an identifier end: where it was unbound, and a lifetime after it was last seen with another one."""
+def _cuts(node: Node, links: Iterable[Link], shared: Mapping[str, int], rules: IdentityRules) -> tuple[int, ...]:
+    """Where the epochs of an identifier end: where it was unbound, and a lifetime after it was last seen with another one.
+
+    To be seen with somebody whom nobody knows says nothing.
+    """
+    unbound = [time + 1 for time in node.unbound]
     days = rule_of(node.key, rules).lifetime_days
-    seen = sorted({time for link in links for time in link.moments()}) if days else []
+    seen = sorted({time for link in links for time in link.moments() if time <= _known_until(link, shared)}) if days else []
     if not seen:
-        return tuple(node.unbound)
-    ends = [
-        last + days * DAY
-        for last, following in zip(seen, [*seen[1:], None], strict=True)
-        if following is None or following > last + days * DAY
-    ]
-    return tuple(sorted({*node.unbound, *ends}))
+        return tuple(unbound)
+    ends = [last + days * DAY for last, following in zip(seen, [*seen[1:], NEVER], strict=True) if following > last + days * DAY]
+    return tuple(sorted({*unbound, *ends}))
+
+
+def _known_until(link: Link, shared: Mapping[str, int]) -> int:
+    """Until when neither end of a link is shared."""
+    return min(shared.get(link.a, NEVER), shared.get(link.b, NEVER))
 
 
 @dataclass(slots=True)

@@ -89,15 +89,14 @@ class Graph:
                 self.records[key] = IdRecord(component.id, _spans(component, node))
 
     def place(self, sighting: Sighting) -> Placed:
-        """Take the event's evidence in, and say whose it is."""
+        """Take the event's evidence in, and say whose it is: the person's for whom its strongest identifier stands."""
         changes = self._learn(sighting)
-        key, _ = self.vertex(sighting.ids, sighting.time)
-        part, person = self._find_part(key, sighting.time)
+        part, person = self._find_part(sighting.ids[0], sighting.time)
         return Placed(part, person, changes)
 
     def vertex(self, ids: Sequence[str], time: int) -> Vertex:
-        """What says whose these identifiers, the strongest first, are at a time: the first that is not shared, and its epoch."""
-        key = next((key for key in ids if not self._is_shared(key, time)), ids[0])
+        """What says whose these identifiers, the strongest first, are at a time: the strongest, and its epoch."""
+        key = ids[0]
         record = self.records.get(key)
         return _vertex(self.components[record.component].nodes[key], time) if record and record.component else (key, 0)
 

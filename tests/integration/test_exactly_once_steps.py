@@ -351,7 +351,7 @@ def test_to_part_two_identifiers_does_not_join_them(redis_url: str) -> None:
     platform.drain()
     keys = list(platform.redis.scan_iter(f"{platform.names.prefix}:profile:*"))
     people = [unpack(platform.redis.get(key))[0] for key in keys]
-    assert sorted((person.events, person.gone) for person in people) == [(1, {}), (1, {})]
+    assert sorted((person.events, person.gone) for person in people if person.events) == [(1, {}), (1, {})]
     assert platform.facts()[0] == {"m1": 1, "m2": 1, "m3": 1}
 
 
