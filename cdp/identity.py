@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from cdp.clock import DAY
+
 FORMAT = 1
 DAYS_KEPT = 30
 HISTORY_KEPT = 100
@@ -33,9 +35,12 @@ class Seen(msgspec.Struct, array_like=True):
 
     def moments(self) -> list[int]:
         """Times at which the link is known to have been seen."""
-        later = [day * 86_400_000_000 for day in self.days]
-        found = [self.first, *(time for time in later if time > self.first)]
-        return [*found, self.bound] if self.bound > self.first else found
+        found = [self.first]
+        if self.days[-1] * DAY > self.first:
+            found += [time for day in self.days if (time := day * DAY) > self.first]
+        if self.bound > self.first:
+            found.append(self.bound)
+        return found
 
 
 class Link(msgspec.Struct, array_like=True):
@@ -57,6 +62,9 @@ class Link(msgspec.Struct, array_like=True):
 
     def moments(self) -> list[int]:
         """Times at which the link is known to have been seen, ascending."""
+        if len(self.sources) == 1:
+            (seen,) = self.sources.values()
+            return sorted(seen.moments())
         return sorted({time for seen in self.sources.values() for time in seen.moments()})
 
 

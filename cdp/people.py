@@ -4,6 +4,7 @@ A smaller number is an older person. Facts and bitmaps use the number; people an
 """
 
 ONE_ID_LENGTH = 11
+ONE_ID_PATTERN = "^P[0-9]{10}$"
 MAX_PERSON = 2**32 - 1
 
 

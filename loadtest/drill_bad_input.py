@@ -4,18 +4,20 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
 from cdp.errors import CdpError
 from cdp.settings import Settings
 from infra import supervise
-from loadtest.bad_requests import Bad, Keys, generate
+from loadtest.bad_requests import Bad, Keys, Maker, generate, kinds
 from loadtest.raw_http import Hung, RawConnection, Reply
 from loadtest.stack import Access, Ledger, read_ledger
 
 CONNECTIONS = 16
+EACH = 3  # of a kind, when kinds are compared one by one
 MOST_TRIES = 60
 LONGEST_PAUSE = 1.0
 STUCK_SECONDS = 120.0
@@ -104,8 +106,14 @@ def pids(settings: Settings) -> dict[str, int]:
     return {name: program.pid for name, program in supervise.programs(settings.data_dir).items()}
 
 
-def drill_bad_input(settings: Settings, access: Access, keys: Keys, requests: int, seed: int) -> dict[str, Any]:
-    """Run the drill on a running platform that nothing else sends to; ``passed`` says how it went."""
+def drill_bad_input(
+    settings: Settings, access: Access, keys: Keys, requests: int, seed: int, *, by_kind: bool = False
+) -> dict[str, Any]:
+    """Run the drill on a running platform that nothing else sends to; ``passed`` says how it went.
+
+    Args:
+        by_kind: compare the kinds one by one as well, so that two that are counted wrongly cannot make up for each other.
+    """
     before, running = read_ledger(access), pids(settings)
     if before.difference:
         raise CdpError(f"{before.difference:,} events are still under way.", "Wait until `cdp ledger` balances.")
@@ -115,14 +123,45 @@ def drill_bad_input(settings: Settings, access: Access, keys: Keys, requests: in
     seconds = time.monotonic() - started
     ledger = wait_until_settled(lambda: read_ledger(access)).since(before)
     restarted = sorted(name for name, pid in pids(settings).items() if running.get(name) != pid)
-    return judge(sent, ledger, restarted) | {"seed": seed, "seconds": round(seconds, 1)}
+    result = judge(sent, ledger, restarted) | {"seed": seed, "seconds": round(seconds, 1)}
+    if not by_kind:
+        return result
+    maker = Maker(Random(seed), keys, f"kinds-{seed}-{time.time_ns() % 10**9}")
+    wrong = differing_kinds(
+        maker,
+        lambda bads: asyncio.run(send_all(port, iter(bads), connections=1)),
+        lambda: wait_until_settled(lambda: read_ledger(access)),
+    )
+    return result | {"passed": result["passed"] and not wrong, "wrong_kinds": wrong}
+
+
+def differing_kinds(maker: Maker, send: Callable[[list[Bad]], Sent], settled: Callable[[], Ledger]) -> dict[str, dict[str, int]]:
+    """Kinds of which another number was counted than its maker says: expected and counted, by kind.
+
+    Args:
+        settled: the ledger, once nothing is under way.
+    """
+    wrong = {}
+    before = settled()
+    for name, (_, make) in kinds().items():
+        sent = send([replace(make(maker), kind=name) for _ in range(EACH)])
+        after = settled()
+        found = counted(after.since(before))
+        if found != sent.expected or sent.amiss:
+            wrong[name] = {"expected": sent.expected, "counted": found}
+        before = after
+    return wrong
+
+
+def counted(ledger: Ledger) -> int:
+    """How many messages and refused requests the ledger accounts for."""
+    return ledger.applied + ledger.duplicates + ledger.dead_lettered + ledger.rejected
 
 
 def judge(sent: Sent, ledger: Ledger, restarted: list[str]) -> dict[str, Any]:
     """The drill's result. Pure."""
-    counted = ledger.applied + ledger.duplicates + ledger.dead_lettered + ledger.rejected
     server_errors = sum(number for status, number in sent.statuses.items() if status >= 500)
-    difference = sent.expected - counted
+    difference = sent.expected - counted(ledger)
     return {
         "passed": not (
             sent.amiss

@@ -1,7 +1,8 @@
 """Drill: the broker is killed and held down under load, the spool fills up, the collector is killed again and again.
 
 Clients behave as SDKs do: every message has an id of its own, and a batch that was not acknowledged is sent again as it was.
-At the end what was acknowledged is looked for in ClickHouse: lost 0, applied twice 0.
+At the end what was acknowledged is looked for in ClickHouse, and the events that the people's profiles have counted are added
+up: lost 0, applied twice 0, in neither of the two.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from cdp.clickhouse import connect
 from cdp.clock import to_iso, wall_clock
@@ -97,7 +100,7 @@ class Clients:
             encode(
                 {
                     "type": "track", "event": "Product Viewed", "messageId": f"{self._plan.run}-{number}", "timestamp": now,
-                    "userId": f"{self._plan.run}-u{number % PEOPLE}", "properties": {"number": number, "note": "x" * 300},
+                    "userId": user_id(self._plan.run, number), "properties": {"number": number, "note": "x" * 300},
                 }
             )
             for number in range(first, first + BATCH)
@@ -215,28 +218,48 @@ def drill_outage(settings: Settings, access: Access, plan: Outage, report: Calla
     report(f"{sent - started:5.1f} s: everything is acknowledged; waiting until it is in ClickHouse")
     applied, doubled = wait_for_all(settings, plan.run, clients.tally.acknowledged)
     ledger = _settled(access)
-    result = judge(plan, clients.tally, applied, doubled) | done | {
+    counted = counted_by_profiles(access, {user_id(plan.run, number) for number in applied})
+    result = judge(plan, clients.tally, applied, doubled, counted) | done | {
         "seconds": round(sent - started, 1), "drained_seconds": round(time.monotonic() - sent, 1), "ledger_difference": ledger,
     }  # fmt: skip
     whole = result["acknowledged"] == result["events"] and result["collector_kills"] == plan.kills and not ledger
     return result | {"passed": result["passed"] and whole}
 
 
-def judge(plan: Outage, tally: Tally, applied: set[int], doubled: int) -> dict[str, Any]:
-    """The drill's result. Pure."""
+def judge(plan: Outage, tally: Tally, applied: set[int], doubled: int, counted: int) -> dict[str, Any]:
+    """The drill's result. Pure.
+
+    Args:
+        applied, doubled: which events are in ClickHouse, and how many rows are there too many.
+        counted: how many events the profiles have counted.
+    """
     lost = sum(1 for number, taken in enumerate(tally.acknowledged) if taken and number not in applied)
     return {
-        "passed": not (lost or doubled or tally.without_retry_after or (plan.fills and not tally.statuses["503"])),
+        "passed": not (
+            lost or doubled or counted != len(applied) or tally.without_retry_after or (plan.fills and not tally.statuses["503"])
+        ),
         "rate": plan.rate,
         "events": len(tally.acknowledged),
         "acknowledged": sum(tally.acknowledged),
         "applied": len(applied),
         "lost": lost,
         "doubled": doubled,
+        "counted_by_profiles": counted,
         "answers": dict(tally.statuses),
         "answers_without_retry_after": tally.without_retry_after,
         "acknowledged_ms": summary(tally.milliseconds),
     }
+
+
+def user_id(run: str, number: int) -> str:
+    """Whose event a number is; nobody but this run knows these people."""
+    return f"{run}-u{number % PEOPLE}"
+
+
+def counted_by_profiles(access: Access, user_ids: set[str]) -> int:
+    """How many events the profiles of some people have counted. Each is counted there before it is in ClickHouse."""
+    pages = (access.get(f"/v1/profiles?id=user_id:{one}&events=0") for one in sorted(user_ids))
+    return sum(msgspec.json.decode(page)["events"] for page in pages)
 
 
 def wait_for_all(settings: Settings, run: str, acknowledged: bytearray) -> tuple[set[int], int]:

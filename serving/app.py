@@ -2,17 +2,15 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.types import Receive, Scope, Send
 
 from cdp import __version__
 from cdp.settings import Settings
 from serving import analytics, errors, operations, profiles, rules, tags
-from serving.collect import openapi as collect_openapi
 from serving.collect.collector import Collector
 from serving.collect.endpoint import Collect
 from serving.collect.finish import Finish
@@ -24,14 +22,10 @@ from serving.definitions import migrate
 from serving.imports.router import router as imports_router
 from serving.keys.router import router as keys_router
 from serving.live import live_finish
+from serving.openapi import document, operation_id
 from serving.parts import Parts
 from serving.plan.router import router as plan_router
 from serving.traffic.router import router as traffic_router
-
-DESCRIPTION = """Send events with a write key; read profiles, tags, rules, analytics and operations with a token.
-
-Roles: an **analyst** reads, **ops** run the platform, an **admin** may do everything.
-Every error has a `code` and a `message`."""
 
 
 class Application(FastAPI):
@@ -60,7 +54,7 @@ def create_app(settings: Settings) -> Application:
         finally:
             await parts.stop()
 
-    app = Application(title="StreamCDP", version=__version__, description=DESCRIPTION, lifespan=lifespan)
+    app = Application(title="StreamCDP", version=__version__, generate_unique_id_function=operation_id, lifespan=lifespan)
     app.state.settings = settings
     errors.install(app)
     app.add_middleware(CountRequests)
@@ -69,7 +63,7 @@ def create_app(settings: Settings) -> Application:
     for router in (dead_letters_router, imports_router, keys_router, plan_router, traffic_router):
         app.include_router(router)
     app.include_router(questions(trust_proxy=settings.trust_proxy))
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = partial(document, app)  # type: ignore[method-assign]
     return app
 
 
@@ -86,13 +80,3 @@ def collector(parts: Parts, finish: Finish, quick: Quick | None = None) -> Colle
         max_batch_bytes=parts.settings.max_batch_bytes,
         trust_proxy=parts.settings.trust_proxy,
     )
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        schema["paths"] = collect_openapi.paths() | schema["paths"]
-        schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
-        schemes["write key"] = {"type": "http", "scheme": "basic", "description": "A write key as user name, no password."}
-        app.openapi_schema = schema
-    return app.openapi_schema

@@ -30,8 +30,8 @@ class ErrorBody(BaseModel):
 
     code: str = Field(description="A stable code.", examples=["not_found"])
     message: str = Field(description="One sentence: what is wrong.", examples=["There is no person P0000000042."])
-    remedy: str | None = Field(None, description="One sentence: what to do about it.")
-    field: str | None = Field(None, description="The offending field of the request.")
+    remedy: str | None = Field(None, description="One sentence: what to do about it.", examples=["Try again later."])
+    field: str | None = Field(None, description="The offending field of the request.", examples=["one_id"])
 
 
 class ApiError(CdpError):
@@ -44,14 +44,33 @@ class ApiError(CdpError):
         self.field = field
 
 
+RETRY_LATER: dict[str, Any] = {
+    "Retry-After": {"description": "After how many seconds to try again.", "required": True, "schema": {"type": "integer"}}
+}
+CHALLENGE: dict[str, Any] = {
+    "WWW-Authenticate": {"description": "How to say who you are.", "required": True, "schema": {"type": "string"}}
+}
+_TEXTS = {
+    400: "The request cannot be read.", 401: "The token is missing or unknown.", 403: "The token's role is too low.",
+    404: "There is no such thing.", 409: "Somebody else was first, or it exists already.",
+    422: "A field is missing or wrong.", 503: "A part is away; try again later.",
+}  # fmt: skip
+_HEADERS = {401: CHALLENGE, 503: RETRY_LATER}
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of an endpoint that may answer these errors, beside those that every endpoint may."""
-    texts = {
-        400: "The request cannot be read.", 401: "The token is missing or unknown.", 403: "The token's role is too low.",
-        404: "There is no such thing.", 409: "Somebody else was first, or it exists already.",
-        422: "A field is missing or wrong.", 503: "A part is away; try again later.",
-    }  # fmt: skip
-    return {status: {"model": ErrorBody, "description": texts[status]} for status in (401, 403, 422, 503, *statuses)}
+    return {
+        status: {"model": ErrorBody, "description": _TEXTS[status]}
+        | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
+        for status in (401, 403, 422, 503, *statuses)
+    }
+
+
+def error_answer(description: str, headers: dict[str, Any] | None = None) -> dict[str, Any]:
+    """An error under `responses` of an operation that FastAPI does not know."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}}
+    return {"description": description, "content": content} | ({"headers": headers} if headers else {})
 
 
 def answer(status: int, code: str, message: str, *, headers: dict[str, str] | None = None, **more: str) -> Response:

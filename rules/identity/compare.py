@@ -73,8 +73,10 @@ def compare(a: Mapping[str, str], b: Mapping[str, str], matching: Matching) -> C
         else:
             other += evidence.bits
         if field.evidence == "personal":
-            personal += evidence.home_bits
             alike += evidence.outcome in _ALIKE
+        # A family name is a household's; crossed with the given name it is one person's.
+        if field.evidence == "personal" or (field.evidence == "other" and evidence.outcome == "swapped"):
+            personal += evidence.home_bits
     address = max(matching.address_floor, min(matching.address_ceiling, address))
     return Comparison(address + other, personal, alike, tuple(found.values()))
 

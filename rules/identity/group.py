@@ -66,6 +66,41 @@ def rule_of(key: str, rules: IdentityRules) -> IdentifierType:
 
 def group(component: Component, rules: IdentityRules) -> Grouping:
     """Let the identifiers of a component fall into people."""
+    return _group_as_one(component, rules) or _group_by_links(component, rules)
+
+
+def _group_as_one(component: Component, rules: IdentityRules) -> Grouping | None:
+    """The usual case, in which nothing can stand against all links: one person. None if something may."""
+    if component.decisions:
+        return None
+    counts: dict[str, int] = {}
+    for key, node in component.nodes.items():
+        if node.unbound or node.records:
+            return None
+        type_ = type_of(key)
+        counts[type_] = counts.get(type_, 0) + 1
+    for type_, count in counts.items():
+        if any(count > limit.count for limit in rules.identifiers.get(type_, UNDECLARED).limits):
+            return None
+    ends: dict[str, list[int]] = {}
+    for link in component.links:
+        seen = link.moments()
+        for key in (link.a, link.b):
+            ends.setdefault(key, []).extend(seen)
+    cuts: dict[str, tuple[int, ...]] = {}
+    for key in component.nodes:
+        lifetime = rule_of(key, rules).lifetime_days * DAY
+        seen = ends.get(key, [])
+        if lifetime and seen:
+            if max(seen) - min(seen) > lifetime:
+                return None
+            cuts[key] = (max(seen) + lifetime,)
+        else:
+            cuts[key] = ()
+    return Grouping((tuple((key, 0) for key in sorted(component.nodes)),), cuts, {}, ())
+
+
+def _group_by_links(component: Component, rules: IdentityRules) -> Grouping:
     links_of: dict[str, list[Link]] = {key: [] for key in component.nodes}
     for link in component.links:
         links_of[link.a].append(link)

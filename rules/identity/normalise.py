@@ -29,12 +29,11 @@ def normalise(type_: str, value: str, rules: IdentityRules | None = None) -> str
     if declared is None:
         normal = value.strip()
     else:
-        if _is_blocked(unicodedata.normalize("NFKC", value).strip(), declared):
-            return None
+        folded = (value if value.isascii() else unicodedata.normalize("NFKC", value)).strip()
         normal = value
         for step in declared.normalise:
             normal = NORMALISERS[step](normal, rules.region)
-        if _is_blocked(normal, declared):
+        if _is_blocked(folded, declared) or (normal != folded and _is_blocked(normal, declared)):
             return None
     return normal if normal and len(normal) <= MAX_LENGTH else None
 

@@ -210,7 +210,8 @@ class Graph:
         found = []
         for key, old in before.items():
             node = component.nodes[key]
-            if _starts(old) == _starts(new := _spans(component, node)):
+            new = _spans(component, node)
+            if _starts(old, until) == _starts(new, until):
                 continue
             for start, end, part in _differing(old, new):
                 if start > until:
@@ -234,8 +235,11 @@ class Graph:
         for members in grouping.groups:
             numbers = [number for vertex in members if (number := _number(component, vertex))]
             people |= dict.fromkeys(numbers, min(numbers, default=0))
-        alone = (number for node in component.nodes.values() for number in (*node.numbers, node.shared) if number)
-        component.people = {number: number for number in alone} | people
+        for node in component.nodes.values():
+            for number in (*node.numbers, node.shared):
+                if number and number not in people:
+                    people[number] = number
+        component.people = people
         self.touched.add(component.id)
 
     def _is_shared(self, key: str, time: int) -> bool:
@@ -324,6 +328,9 @@ def _give_number(node: Node, time: int, number: int) -> None:
 
 def _spans(component: Component, node: Node) -> list[Span]:
     """From when on an identifier's events belong to which part of whom."""
+    if not node.cuts and node.shared_from < 0:
+        number = node.numbers[0]
+        return [Span(0, number, component.people.get(number, 0))]
     shared_from = node.shared_from + 1 if node.shared_from >= 0 else None
     spans = []
     for start in (0, *node.cuts):
@@ -335,8 +342,8 @@ def _spans(component: Component, node: Node) -> list[Span]:
     return spans
 
 
-def _starts(spans: list[Span]) -> list[tuple[int, int]]:
-    return [(span.start, span.part) for span in spans]
+def _starts(spans: list[Span], until: int) -> list[tuple[int, int]]:
+    return [(span.start, span.part) for span in spans if span.start <= until]
 
 
 def _differing(old: list[Span], new: list[Span]) -> list[tuple[int, int, int]]:

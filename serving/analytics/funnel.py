@@ -4,6 +4,7 @@ from typing import Any
 
 from serving.analytics.models import FunnelRequest, FunnelStep, StepResult
 from serving.analytics.query import SURVIVOR, Query
+from serving.analytics.span import LATEST
 
 # `strict_increase` alone gives wrong counts; together with `strict_once` it means strictly after. `strict_once` alone
 # means at or after, by another event: without it one event that fits two steps would count for both.
@@ -19,7 +20,7 @@ def build(request: FunnelRequest, window: int, start: int, end: int, overrides: 
         overrides: name of the dictionary of merged people.
     """
     parameters: dict[str, Any] = {
-        "overrides": overrides, "start": start, "end": end, "until": end + window,
+        "overrides": overrides, "start": start, "end": end, "until": min(end + window, LATEST),
         "events": sorted({step.event for step in request.steps}),
     }  # fmt: skip
     conditions = [_condition(index, step, parameters) for index, step in enumerate(request.steps)]

@@ -2,15 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+from serving.analytics.span import When, Window
+from serving.errors import whole
 
 EventName = Annotated[str, Field(min_length=1, max_length=512, examples=["Product Viewed"])]
 Value = StrictBool | StrictInt | StrictFloat | StrictStr
-When = Annotated[str | None, Field(examples=["2026-01-01", "2026-01-31T08:00:00Z"], max_length=40)]
 
 
 class _Asked(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True)
 
 
 class FunnelStep(_Asked):
@@ -37,12 +39,11 @@ class FunnelRequest(_Asked):
     )
 
     steps: list[FunnelStep] = Field(min_length=2, max_length=10)
-    window: str = Field("7d", max_length=12, description="From the first step to the last: a number and s, m, h, d or w.")
-    from_: When = Field(None, alias="from", description="Chains begin at or after it; default: 30 days ago.")
-    to: When = Field(None, description="Chains begin before it; default: now.")
+    window: Window = Field("7d", description="From the first step to the last: a number and s, m, h, d or w.")
+    from_: When | None = Field(None, alias="from", description="Chains begin at or after it; default: 30 days ago.")
+    to: When | None = Field(None, description="Chains begin before it; default: now.")
     strict: bool = Field(
         False,
-        strict=True,
         description="Each step strictly after the one before; otherwise events of the same moment count as ordered.",
     )
 
@@ -84,11 +85,13 @@ class RetentionRequest(_Asked):
     start_event: EventName
     return_event: EventName
     unit: Literal["day", "week", "month"] = "day"
-    periods: int = Field(7, ge=1, le=60, description="How many later periods to follow each cohort.")
-    from_: When = Field(None, alias="from", description="First start; default: as many periods ago as are followed.")
-    to: When = Field(None, description="Starts before it; default: now.")
+    periods: Annotated[int, BeforeValidator(whole)] = Field(
+        7, ge=1, le=60, description="How many later periods to follow each cohort."
+    )
+    from_: When | None = Field(None, alias="from", description="First start; default: as many periods ago as are followed.")
+    to: When | None = Field(None, description="Starts before it; default: now.")
     first_time: bool = Field(
-        True, strict=True, description="Count a person once, at the first start event ever; else in every period with one."
+        True, description="Count a person once, at the first start event ever; else in every period with one."
     )
 
 

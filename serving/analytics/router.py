@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from serving.analytics.models import FunnelRequest, FunnelResult, RetentionRequest, RetentionResult, SessionsResult
 from serving.analytics.service import answer_funnel, answer_retention, answer_sessions
+from serving.analytics.span import When
 from serving.auth import Analyst, PartsDep
 from serving.errors import documented
 
@@ -24,15 +25,12 @@ async def retention(parts: PartsDep, _: Analyst, request: RetentionRequest) -> R
     return await answer_retention(parts, request)
 
 
-When = Annotated[str | None, Query(max_length=40, examples=["2026-01-01"])]
-
-
 @router.get("/sessions", summary="Visits by day and channel", responses=documented())
 async def sessions(
     parts: PartsDep,
     _: Analyst,
-    from_: Annotated[When, Query(alias="from", description="Sessions begin at or after it; default: 30 days ago.")] = None,
-    to: Annotated[When, Query(description="Sessions begin before it; default: now.")] = None,
+    from_: Annotated[When | None, Query(alias="from", description="Sessions begin at or after it; default: 30 days ago.")] = None,
+    to: Annotated[When | None, Query(description="Sessions begin before it; default: now.")] = None,
 ) -> SessionsResult:
     """Sessions end after 30 minutes without an event, or when another campaign brings the person back. Least role: analyst."""
     return await answer_sessions(parts, from_, to)

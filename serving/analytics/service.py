@@ -10,7 +10,6 @@ from serving.analytics import funnel, retention, sessions
 from serving.analytics.models import Freshness, FunnelRequest, FunnelResult, RetentionRequest, RetentionResult, SessionsResult
 from serving.analytics.query import Query, overrides, run
 from serving.analytics.span import Span, instant, window
-from serving.errors import ApiError
 from serving.parts import Parts
 
 DEFAULT_DAYS = 30
@@ -18,7 +17,7 @@ FRESHNESS = Query("SELECT toUnixTimestamp64Micro(max(received_at)), count() FROM
 
 
 async def answer_funnel(parts: Parts, request: FunnelRequest) -> FunnelResult:
-    """Raises ApiError 422 for an unusable window or time, Unavailable without ClickHouse."""
+    """Raises Unavailable without ClickHouse."""
     now = parts.clock()
     span = _span(parts, request.from_, request.to, now, now - DEFAULT_DAYS * DAY)
     query = funnel.build(request, window(request.window), span.start, span.end, overrides(parts.settings.clickhouse_database))
@@ -28,7 +27,7 @@ async def answer_funnel(parts: Parts, request: FunnelRequest) -> FunnelResult:
 
 
 async def answer_retention(parts: Parts, request: RetentionRequest) -> RetentionResult:
-    """Raises ApiError 422 for an unusable time, Unavailable without ClickHouse."""
+    """Raises Unavailable without ClickHouse."""
     now, zone = parts.clock(), parts.settings.timezone
     calendar = Calendar(zone)
     today = date_of(calendar.day(now))
@@ -50,7 +49,7 @@ async def answer_retention(parts: Parts, request: RetentionRequest) -> Retention
 
 
 async def answer_sessions(parts: Parts, begins: str | None, ends: str | None) -> SessionsResult:
-    """Raises ApiError 422 for an unusable time, Unavailable without ClickHouse."""
+    """Raises Unavailable without ClickHouse."""
     now, zone = parts.clock(), parts.settings.timezone
     span = _span(parts, begins, ends, now, now - DEFAULT_DAYS * DAY)
     rows, freshness = await _ask(parts, sessions.build(span, zone), now)
@@ -65,11 +64,10 @@ def _period_start(today: Any, unit: str) -> Any:
 
 
 def _span(parts: Parts, begins: str | None, ends: str | None, now: int, default_start: int) -> Span:
+    """What was asked for; nothing is in a span that ends before it begins."""
     zone = parts.settings.timezone
     end = instant(ends, "to", zone) if ends else now
     start = instant(begins, "from", zone) if begins else min(default_start, end)
-    if start > end:
-        raise ApiError(422, "`from` is after `to`.", field="from")
     return Span(start, end, now)
 
 

@@ -2,20 +2,25 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from serving.analytics.span import When
 from serving.dead_letters.rule import Operation
+from serving.errors import whole
+
+LETTER_ID = "[0-9]{1,5}-[0-9]{1,19}"
 
 Status = Literal["open", "replayed"]
 Word = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
-When = Annotated[str, Field(max_length=40, examples=["2026-01-01", "2026-01-31T08:00:00Z"])]
-LetterId = Annotated[str, Field(pattern=r"^[0-9]{1,5}-[0-9]{1,19}$", examples=["0-42"])]
+Whole = Annotated[int, BeforeValidator(whole)]
+LetterId = Annotated[str, Field(pattern=f"^{LETTER_ID}$", examples=["0-42"])]
+Cursor = Annotated[str, Field(pattern="^[0-9]{1,18}-[0-9]{1,5}-[0-9]{1,18}$", examples=["1795380000000000-0-42"])]
 
 MAX_REPLAYED = 10_000
 
 
 class _Asked(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Filter(_Asked):
@@ -74,10 +79,13 @@ class Summary(BaseModel):
 
 
 class RepairRequest(_Asked):
-    """Repair one letter: with a whole new `payload`, or with a `rule`. With neither it is replayed as it is."""
+    """Repair one letter: with a whole new `payload`, with a `rule`, or both. With neither it is replayed as it is."""
 
-    payload: Any = Field(None, description="The whole message, repaired by hand.", examples=[{"type": "track", "event": "Paid"}])
-    rule: list[Operation] | None = Field(None, max_length=50)
+    payload: Any = Field(
+        None, description="The whole message, repaired by hand; null: the letter's own.",
+        examples=[{"type": "track", "event": "Paid", "userId": "u-1"}],
+    )  # fmt: skip
+    rule: list[Operation] | None = Field(None, max_length=50, description="Operations on the message, done one after the other.")
     dry_run: bool = Field(False, description="Only say what would come out.")
 
 
@@ -97,9 +105,9 @@ class ReplayRequest(_Asked):
     )
 
     filter: Filter = Filter()
-    rule: list[Operation] = Field([], max_length=50)
-    limit: int = Field(1_000, ge=1, le=MAX_REPLAYED, description="How many letters at most; ask again for more.")
-    show: int = Field(10, ge=0, le=100, description="Of how many letters to say what came out.")
+    rule: list[Operation] = Field([], max_length=50, description="Operations on each message, done one after the other.")
+    limit: Whole = Field(1_000, ge=1, le=MAX_REPLAYED, description="How many letters at most; ask again for more.")
+    show: Whole = Field(10, ge=0, le=100, description="Of how many letters to say what came out.")
     dry_run: bool = Field(False, description="Only say what would come out.")
 
 
@@ -120,7 +128,7 @@ class Repaired(BaseModel):
         " `error`. `skipped`: it was replayed before, or is just being replayed in another form."
     )
     before: Any = Field(description="The payload, decoded if it is JSON.")
-    after: Any = Field(description="The repaired message.")
+    after: Any = Field(description="The repaired message; null if it cannot be written as JSON.")
     error: Fault | None = None
 
 

@@ -20,14 +20,14 @@ from serving.dead_letters import letters
 from serving.dead_letters.intake import Intake, arrived
 from serving.dead_letters.letters import Position, Stored
 from serving.dead_letters.models import Fault, Repaired, RepairRequest, Replayed, ReplayRequest
-from serving.dead_letters.rule import Operation, check, repair
-from serving.errors import ApiError
+from serving.dead_letters.rule import Operation, repair
 from serving.parts import Parts
 
 Outcome = Literal["", "replayed", "skipped"]
 
 PAGE = 200
 CLAIM_SECONDS = 600  # longer than a repair takes to arrive in ClickHouse, where it is seen from then on
+TOO_DEEP = InvalidEvent("too_deep", "", "The message is nested too deeply.", "Send it flatter.")
 NOT_JSON = InvalidEvent("invalid_json", "", "The payload is not JSON.", "Repair it by hand: give the whole payload.")
 
 
@@ -41,14 +41,9 @@ class Attempt(NamedTuple):
 
 
 async def repair_one(parts: Parts, intake: Intake, id_: str, request: RepairRequest) -> Repaired:
-    """Repair one letter. Raises ApiError 404 and 422, Unavailable."""
-    if request.payload is not None and request.rule is not None:
-        raise ApiError(422, "Give a payload or a rule, not both.", field="payload")
-    rule = request.rule or []
-    check(rule)
-    message = None if request.payload is None else _plain(request.payload)
+    """Repair one letter. Raises ApiError 404, Unavailable."""
     letter = await parts.clickhouse(partial(letters.find, id_=id_))
-    attempt = _attempt(intake, letter, rule, message)
+    attempt = _attempt(intake, letter, request.rule or [], request.payload)
     if request.dry_run:
         return _shown(attempt, "skipped" if letter.replayed else "")
     (outcome,) = await _take(parts, [attempt])
@@ -56,8 +51,7 @@ async def repair_one(parts: Parts, intake: Intake, id_: str, request: RepairRequ
 
 
 async def replay(parts: Parts, intake: Intake, request: ReplayRequest) -> Replayed:
-    """Repair all open letters that fit, oldest first. Raises ApiError 422, Unavailable."""
-    check(request.rule)
+    """Repair all open letters that fit, oldest first. Raises Unavailable."""
     counts: Counter[str] = Counter()
     refusals: Counter[str] = Counter()
     shown: list[Repaired] = []
@@ -95,18 +89,16 @@ async def replay(parts: Parts, intake: Intake, request: ReplayRequest) -> Replay
 
 def _attempt(intake: Intake, letter: Stored, rule: list[Operation], by_hand: Any) -> Attempt:
     before = letters.decoded(letter.payload)
-    if by_hand is not None:
-        after = by_hand
-    elif isinstance(before, str):
+    if by_hand is None and isinstance(before, str):
         return Attempt(letter, before, before, NOT_JSON)
-    else:
-        after = _plain(repair(before, rule))
+    after = None
     try:
+        after = _plain(repair(before if by_hand is None else by_hand, rule))
         return Attempt(letter, before, after, intake.read(letter, after))
     except InvalidEvent as error:
         return Attempt(letter, before, after, error)
     except RecursionError:
-        return Attempt(letter, before, after, InvalidEvent("too_deep", "", "The message is nested too deeply."))
+        return Attempt(letter, before, after, TOO_DEEP)
 
 
 async def _take(parts: Parts, attempts: list[Attempt]) -> list[Outcome]:
@@ -152,14 +144,14 @@ def _shown(attempt: Attempt, outcome: Outcome) -> Repaired:
 
 
 def _plain(message: Any) -> Any:
-    """A message as every JSON reader can read it. Raises ApiError 422."""
+    """A message as every JSON reader can read it. Raises InvalidEvent, RecursionError."""
     try:
         plain = msgspec.json.decode(msgspec.json.encode(message))
-        if letters.is_too_deep(plain):
-            raise ApiError(422, "The message is nested too deeply.", "Send it flatter.", field="payload")
-        return plain
-    except (msgspec.MsgspecError, UnicodeError, OverflowError, ValueError, RecursionError) as error:
-        raise ApiError(
-            422, f"The message cannot be written as JSON: {str(error)[:200]}.", "Leave out lone surrogates and huge numbers.",
-            field="payload",
+    except (msgspec.MsgspecError, UnicodeError, OverflowError, ValueError) as error:
+        raise InvalidEvent(
+            "invalid_json", "payload", f"The message cannot be written as JSON: {str(error)[:200]}.",
+            "Leave out lone surrogates and huge numbers.",
         ) from error  # fmt: skip
+    if letters.is_too_deep(plain):
+        raise RecursionError
+    return plain

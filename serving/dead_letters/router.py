@@ -4,12 +4,16 @@ from functools import partial
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Path, Query, Request
+from starlette.convertors import StringConvertor, register_url_convertor
 
+from serving.analytics.span import When
 from serving.auth import Analyst, Ops, PartsDep
 from serving.collect.collector import Collector
 from serving.dead_letters import letters
 from serving.dead_letters.intake import Intake
 from serving.dead_letters.models import (
+    LETTER_ID,
+    Cursor,
     Filter,
     Letter,
     LetterId,
@@ -20,13 +24,21 @@ from serving.dead_letters.models import (
     ReplayRequest,
     Status,
     Summary,
-    When,
     Word,
 )
 from serving.dead_letters.replay import repair_one, replay
 from serving.errors import documented
 
 router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
+
+
+class _LetterConvertor(StringConvertor):
+    """Only what can be an id is one: `/replay` and `/summary` are no letters."""
+
+    regex = LETTER_ID
+
+
+register_url_convertor("letter", _LetterConvertor())
 
 
 def _intake(request: Request) -> Intake:
@@ -36,8 +48,8 @@ def _intake(request: Request) -> Intake:
 
 
 def _filter(
-    stage: Annotated[Word | None, Query()] = None,
-    reason: Annotated[Word | None, Query()] = None,
+    stage: Annotated[Word | None, Query(description="Where it was refused: collect, resolve, profile or facts.")] = None,
+    reason: Annotated[Word | None, Query(description="Why, e.g. invalid_number.")] = None,
     source: Annotated[Word | None, Query(description="The write key's name.")] = None,
     event: Annotated[Word | None, Query(description="The event's name, as the payload has it.")] = None,
     text: Annotated[Word | None, Query(description="Stands in the payload or in the explanation.")] = None,
@@ -49,7 +61,7 @@ def _filter(
 
 Wanted = Annotated[Filter, Depends(_filter)]
 IntakeDep = Annotated[Intake, Depends(_intake)]
-Id = Annotated[LetterId, Path(description="partition-offset")]
+Id = Annotated[LetterId, Path(description="Partition and offset on the topic of dead letters.")]
 
 
 @router.get("", summary="Dead letters, newest first", responses=documented())
@@ -58,8 +70,8 @@ async def list_letters(
     _: Analyst,
     wanted: Wanted,
     status: Annotated[Status | None, Query(description="Only open or only replayed ones.")] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    cursor: Annotated[str | None, Query(max_length=60, description="`next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="How many at most.")] = 50,
+    cursor: Annotated[Cursor | None, Query(description="`next` of the page before.")] = None,
 ) -> Letters:
     """Payloads are cut after 500 characters. Least role: analyst."""
     after = letters.position(cursor) if cursor is not None else None
@@ -77,7 +89,7 @@ async def summary(parts: PartsDep, _: Analyst, wanted: Wanted) -> Summary:
     return await parts.clickhouse(partial(letters.summary, wanted=wanted, zone=parts.settings.timezone))
 
 
-@router.get("/{id}", summary="One dead letter, whole", responses=documented(404))
+@router.get("/{id:letter}", summary="One dead letter, whole", responses=documented(404))
 async def get_letter(parts: PartsDep, _: Analyst, id: Id) -> Letter:
     """Least role: analyst."""
     return (await parts.clickhouse(partial(letters.find, id_=id))).view()
@@ -92,7 +104,7 @@ async def replay_all(parts: PartsDep, _: Ops, intake: IntakeDep, request: Replay
     return await replay(parts, intake, request)
 
 
-@router.post("/{id}/repair", summary="Repair and replay one", responses=documented(400, 404))
+@router.post("/{id:letter}/repair", summary="Repair and replay one", responses=documented(400, 404))
 async def repair_letter(parts: PartsDep, _: Ops, intake: IntakeDep, id: Id, request: RepairRequest) -> Repaired:
     """What still cannot be used is answered as `refused`, with 200, and stays a dead letter. Least role: ops."""
     return await repair_one(parts, intake, id, request)

@@ -7,12 +7,10 @@ way to it.
 
 import copy
 import re
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-from serving.errors import ApiError
 
 EVERY = "*"
 MAX_STEPS = 32
@@ -25,82 +23,112 @@ _CURRENCY = r"[$A-Za-z\u00a2-\u00a5\u20a0-\u20bf\uffe5\u5143]{1,3}"
 _NUMBER = re.compile(
     rf"(?:{_CURRENCY}\s*)?([+-]?(?:[0-9]{{1,3}}(?:,[0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?|[+-]?\.[0-9]+)(?:\s*{_CURRENCY})?"
 )
-_STEP = re.compile(r"(?:^|\.)((?:[^.\[\]\\]|\\.)+)|\[(\*|[0-9]{1,6})\]")
+_NAME = r"(?:[^.\[\]\\]|\\[\s\S])+"
+_STEP = re.compile(rf"({_NAME})|\[(\*|[0-9]{{1,6}})\]")
 
 
-class Operation(BaseModel):
-    """One small change."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    op: Literal["set", "remove", "rename", "cast"] = Field(
-        description="`set`: put `value` there. `remove`: take it away. `rename`: move it to `to`. `cast`: read it as `to`."
-    )
-    path: str = Field(min_length=1, max_length=300, examples=["properties.total", "properties.products[*].price"])
-    value: Any = Field(None, description="Of `set`: any JSON value.", examples=["CNY"])
-    to: str | None = Field(
-        None, max_length=300, description="Of `rename`: another path without [*]. Of `cast`: text, number, integer or yes_no."
-    )
+def _pattern(place: str) -> str:
+    return rf"^(?:{_NAME}|\[{place}\])(?:\.{_NAME}|\[{place}\]){{0,{MAX_STEPS - 1}}}$"
 
 
-def repair(message: Any, rule: list[Operation]) -> Any:
-    """A repaired copy of a message. Raises ApiError 422 if the rule itself is wrong, whatever the message."""
-    try:
-        repaired = copy.deepcopy(message)
-        for number, operation in enumerate(rule):
-            _do(repaired, operation, f"rule.{number}")
-    except RecursionError as error:
-        raise ApiError(422, "The rule or the message is nested too deeply.", field="rule") from error
+Path = Annotated[
+    str,
+    Field(
+        max_length=300, pattern=_pattern(r"(?:\*|[0-9]{1,6})"), examples=["properties.total", "properties.products[*].price"],
+        description="Names with dots; [0] is an element of a list, [*] every element, and \\. a dot within a name.",
+    ),
+]  # fmt: skip
+Place = Annotated[
+    str,
+    Field(
+        max_length=300, pattern=_pattern("[0-9]{1,6}"), examples=["properties.uid", "userId"],
+        description="As a path, but without [*].",
+    ),
+]  # fmt: skip
+
+
+class _Operation(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class SetOperation(_Operation):
+    """Put a value there; objects on the way to it are made."""
+
+    op: Literal["set"]
+    path: Path
+    value: Any = Field(None, description="Any JSON value.", examples=["CNY"])
+
+
+class RemoveOperation(_Operation):
+    """Take it away."""
+
+    op: Literal["remove"]
+    path: Path
+
+
+class RenameOperation(_Operation):
+    """Move it to another place; if there is no way there, it stays."""
+
+    op: Literal["rename"]
+    path: Place
+    to: Place
+
+
+class CastOperation(_Operation):
+    """Read it as another type; what cannot be read so stays as it is."""
+
+    op: Literal["cast"]
+    path: Path
+    to: Literal["text", "number", "integer", "yes_no"]
+
+
+Operation = Annotated[SetOperation | RemoveOperation | RenameOperation | CastOperation, Field(discriminator="op")]
+"""One small change."""
+
+
+def repair(message: Any, rule: Sequence[Operation]) -> Any:
+    """A repaired copy of a message. Raises RecursionError if the message, or a value of the rule, is nested too deeply."""
+    repaired = copy.deepcopy(message)
+    for operation in rule:
+        _do(repaired, operation)
     return repaired
 
 
-def check(rule: list[Operation]) -> None:
-    """Raises ApiError 422 with the field that is wrong."""
-    repair({}, rule)
+def parse(path: str) -> tuple[Step, ...]:
+    """The steps of a path that fits its pattern; ``[*]`` is -1."""
+    return tuple(
+        re.sub(r"\\([\s\S])", r"\1", name) if name else -1 if place == EVERY else int(place)
+        for name, place in _STEP.findall(path)
+    )
 
 
-def parse(path: str, field: str) -> tuple[Step, ...]:
-    """The steps of a path; ``[*]`` is -1. Raises ApiError 422."""
-    steps: list[Step] = []
-    at = 0
-    while at < len(path):
-        found = _STEP.match(path, at)
-        if found is None or (found[0].startswith(".") and at == 0) or len(steps) == MAX_STEPS:
-            raise ApiError(
-                422, f"{path[:80]!r} is not a path.", "Use names, dots and brackets: properties.products[0].price.", field=field
-            )
-        if found[1] is not None:
-            steps.append(re.sub(r"\\(.)", r"\1", found[1]))
-        else:
-            steps.append(-1 if found[2] == EVERY else int(found[2]))
-        at = found.end()
-    return tuple(steps)
-
-
-def _do(message: Any, operation: Operation, field: str) -> None:
-    steps = parse(operation.path, f"{field}.path")
-    match operation.op:
-        case "set":
+def _do(message: Any, operation: Operation) -> None:
+    steps = parse(operation.path)
+    match operation:
+        case SetOperation():
             for holder, step in _places(message, steps, make=True):
                 _put(holder, step, copy.deepcopy(operation.value))
-        case "remove":
+        case RemoveOperation():
             for holder, step in reversed(list(_places(message, steps))):
                 del holder[step]
-        case "rename":
-            target = parse(operation.to, f"{field}.to") if operation.to else ()
-            if not target or -1 in target + steps or target[: len(steps)] == steps:
-                raise ApiError(422, "rename needs a path and another path `to`, both without [*].", field=f"{field}.to")
+        case RenameOperation():
             for holder, step in list(_places(message, steps)):
-                value = holder[step]
-                for place, name in list(_places(message, target, make=True)):
-                    del holder[step]
-                    _put(place, name, value)
-        case "cast":
-            cast = _CASTS.get(operation.to or "")
-            if cast is None:
-                raise ApiError(422, f"cast needs `to`: one of {', '.join(_CASTS)}.", field=f"{field}.to")
+                _move(message, holder, step, parse(operation.to))
+        case CastOperation():
+            cast = _CASTS[operation.to]
             for holder, step in _places(message, steps):
                 holder[step] = cast(holder[step])
+
+
+def _move(message: Any, holder: Any, step: Any, target: tuple[Step, ...]) -> None:
+    value = holder.pop(step)
+    places = list(_places(message, target, make=True))
+    for place, name in places:
+        _put(place, name, value)
+    if not places and isinstance(holder, list):
+        holder.insert(step, value)
+    elif not places:
+        holder[step] = value
 
 
 def _places(message: Any, steps: tuple[Step, ...], *, make: bool = False) -> Iterator[tuple[Any, Any]]:

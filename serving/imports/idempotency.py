@@ -57,7 +57,7 @@ _decode = msgspec.json.Decoder(_Entry).decode
 async def claim(redis: Any, prefix: str, source: str, key: str, body: bytes) -> Claim | bytes:
     """Begin to work on a request, or the answer that it had before.
 
-    Raises ApiError 422 if the key was used with another body, 409 if it is being worked on, 400 if it is too long;
+    Raises ApiError 409 if the key was used with another body or is being worked on, 400 if it is too long;
     Unavailable if Redis is away: without it nobody can promise to do it once.
     """
     if not key or len(key) > MAX_KEY:
@@ -76,7 +76,7 @@ async def claim(redis: Any, prefix: str, source: str, key: str, body: bytes) -> 
         return Claim(redis, name, mine)
     if entry.body != mine.body:
         raise ApiError(
-            422, "This Idempotency-Key was used with another body.", "Use a new key for a new request.",
+            409, "This Idempotency-Key was used with another body.", "Use a new key for a new request.",
             code="idempotency_conflict", field="Idempotency-Key",
         )  # fmt: skip
     if entry.answer is None:

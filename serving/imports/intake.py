@@ -170,7 +170,7 @@ def _reason(error: InvalidEvent) -> dict[str, Any]:
 
 def _checked(items: list[Any]) -> list[Any]:
     if len(items) > MAX_ITEMS:
-        raise RefusedError(413, "too_many_items", f"There are more than {MAX_ITEMS:,} items.", "Send them in several requests.")
+        raise RefusedError(422, "too_many_items", f"There are more than {MAX_ITEMS:,} items.", "Send them in several requests.")
     return items
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from serving.auth import Admin, PartsDep
@@ -36,6 +36,7 @@ Whole = Annotated[int, BeforeValidator(whole)]
 Limit = Annotated[float, Field(gt=0, le=MAX_RATE, allow_inf_nan=False)]
 Origin = Annotated[str, Field(pattern=f"^(?:{ORIGIN_PATTERN})$", examples=["https://shop.example"])]
 App = Annotated[str, Field(max_length=MAX_APP, pattern=f"^{TEXT_PATTERN}$")]
+Name = Annotated[str, Path(description="The key's name.", examples=["web-shop"])]
 Secret = Annotated[
     str | None,
     Field(pattern=f"^{SECRET_PATTERN}$", description="One that sources already have; default: a new one."),
@@ -68,6 +69,12 @@ class KeyPatch(_Asked):
 
 class KeyRequest(KeyPatch):
     """A new write key."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "web-shop", "quota_rate": 500, "quota_burst": 2000, "origins": ["https://shop.example"]}]
+        }
+    )
 
     name: str = Field(max_length=MAX_NAME, pattern=f"^{NAME_PATTERN}$", examples=["web-shop"])
     secret: Secret = None
@@ -124,20 +131,20 @@ async def post_key(parts: PartsDep, _: Admin, request: KeyRequest) -> NewSecret:
 
 
 @router.get("/{name}", summary="One write key", responses=documented(404))
-async def get_key(parts: PartsDep, _: Admin, name: str) -> Key:
+async def get_key(parts: PartsDep, _: Admin, name: Name) -> Key:
     """Without its secrets. Least role: admin."""
     return _key(await run(keys.get_key, parts.settings, name))
 
 
 @router.patch("/{name}", summary="Change a write key", responses=documented(400, 404, 409))
-async def patch_key(parts: PartsDep, _: Admin, name: str, request: KeyPatch) -> Key:
+async def patch_key(parts: PartsDep, _: Admin, name: Name, request: KeyPatch) -> Key:
     """Collectors heed it within a second. Least role: admin."""
     change = KeyChange(**request.model_dump(exclude_unset=True))
     return _key(await run(keys.change_key, parts.settings, name, change))
 
 
 @router.post("/{name}/rotate", summary="Give a write key a new secret", responses=documented(400, 404, 409))
-async def rotate_key(parts: PartsDep, _: Admin, name: str, request: Annotated[RotateRequest | None, Body()] = None) -> NewSecret:
+async def rotate_key(parts: PartsDep, _: Admin, name: Name, request: Annotated[RotateRequest | None, Body()] = None) -> NewSecret:
     """The secret before works on until the overlap is over, or the next rotation. Least role: admin."""
     asked = request or RotateRequest()
     overlap = timedelta(seconds=asked.overlap_seconds)
@@ -145,7 +152,7 @@ async def rotate_key(parts: PartsDep, _: Admin, name: str, request: Annotated[Ro
 
 
 @router.post("/{name}/expire", summary="End a write key's old secret now", responses=documented(404))
-async def expire_key(parts: PartsDep, _: Admin, name: str) -> Key:
+async def expire_key(parts: PartsDep, _: Admin, name: Name) -> Key:
     """When every source has the new one. The newest secret stays. Least role: admin."""
     return _key(await run(keys.expire_old_secret, parts.settings, name))
 

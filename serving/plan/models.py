@@ -1,7 +1,7 @@
 """What the tracking plan's endpoints are asked, and what they answer."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -107,7 +107,9 @@ class PlanVersions(BaseModel):
 class RollbackRequest(_Asked):
     """Which version to take up again."""
 
-    to: Whole = Field(ge=1, le=2_000_000_000)
+    model_config = ConfigDict(json_schema_extra={"examples": [{"to": 1}]})
+
+    to: Whole = Field(ge=1, le=2_000_000_000, description="The version; it becomes the newest.", examples=[1])
 
 
 class ViolationBody(BaseModel):
@@ -165,7 +167,7 @@ class DraftAnswer(BaseModel):
 class SampleEvent(_Asked):
     """An event to try."""
 
-    kind: str = Field("track", pattern="^(track|order|page|screen|identify)$")
+    kind: Literal["track", "order", "page", "screen", "identify"] = "track"
     event: str = Field("", max_length=MAX_NAME, examples=["Product Viewed"])
     properties: JsonObject = Field({}, description="Of identify: the traits.")
 

@@ -4,12 +4,12 @@ from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from cdp.errors import Unavailable
 from serving.auth import Analyst, Ops, PartsDep
 from serving.definitions.documents import Document, Version, read_history
-from serving.definitions.http import run
+from serving.definitions.http import ETAG, IfMatch, Note, VersionNumber, expected_version, run
 from serving.errors import documented
 from serving.parts import Parts
 from serving.plan import models, service
@@ -21,46 +21,39 @@ from serving.plan.violations import KEEP_DAYS, SAMPLES, Counted, counts_key, day
 router = APIRouter(prefix="/v1/plan", tags=["plan"])
 
 MAX_COUNTS = 1_000
+Limit = Annotated[int, Query(ge=1, le=1_000, description="How many at most.")]
+TAGGED: dict[int | str, dict[str, Any]] = {200: {"headers": ETAG}}
 SAMPLED_EVENTS, SAMPLES_EACH = 10, 3
 
-IfMatch = Annotated[
-    str,
-    Header(alias="If-Match", pattern=r'^(\*|(W/)?"?[0-9]{1,9}"?)?$',
-           description="The ETag of the version that was edited; 409 if another is in force. Without it, the last one wins."),
-]  # fmt: skip
-Note = Annotated[str, Query(max_length=500, description="Why, for those who read the history.")]
 
-
-@router.get("", summary="The tracking plan", responses=documented(404))
-async def get_plan(
-    parts: PartsDep, _: Analyst, response: Response, version: Annotated[int | None, Query(ge=1, le=2_000_000_000)] = None
-) -> models.PlanAnswer:
+@router.get("", summary="The tracking plan", responses=documented(404) | TAGGED)
+async def get_plan(parts: PartsDep, _: Analyst, response: Response, version: VersionNumber = None) -> models.PlanAnswer:
     """The version in force, or another; an empty plan of version 0 if there is none. Least role: analyst."""
     return _answer(await run(service.read_plan, parts.settings, version), response)
 
 
-@router.put("", summary="Put a tracking plan in force", responses=documented(400, 409))
+@router.put("", summary="Put a tracking plan in force", responses=documented(400, 409) | TAGGED)
 async def put_plan(
     parts: PartsDep, grant: Ops, response: Response, plan: models.PlanBody, if_match: IfMatch = "", note: Note = ""
 ) -> models.PlanAnswer:
     """Collectors heed it within a second. A mistake is 422 with its path in `field`. Least role: ops."""
-    write = partial(service.write_plan, author=grant.name, note=note, expected=_expected(if_match))
+    write = partial(service.write_plan, author=grant.name, note=note, expected=expected_version(if_match))
     return _answer(await run(write, parts.settings, plan.document()), response)
 
 
 @router.get("/versions", summary="Who changed the tracking plan, and when", responses=documented())
-async def get_versions(parts: PartsDep, _: Analyst, limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> models.PlanVersions:
+async def get_versions(parts: PartsDep, _: Analyst, limit: Limit = 100) -> models.PlanVersions:
     """The newest first. Least role: analyst."""
     found = await run(read_history, parts.settings, NAME, limit)
     return models.PlanVersions(versions=[models.PlanVersion(**_version(version)) for version in found])
 
 
-@router.post("/rollback", summary="Put an old version in force again", responses=documented(400, 404, 409))
+@router.post("/rollback", summary="Put an old version in force again", responses=documented(400, 404, 409) | TAGGED)
 async def post_rollback(
     parts: PartsDep, grant: Ops, response: Response, request: models.RollbackRequest, if_match: IfMatch = ""
 ) -> models.PlanAnswer:
     """As a new version, so that nothing of the history is lost. Least role: ops."""
-    rollback = partial(service.rollback_plan, author=grant.name, expected=_expected(if_match))
+    rollback = partial(service.rollback_plan, author=grant.name, expected=expected_version(if_match))
     return _answer(await run(rollback, parts.settings, request.to), response)
 
 
@@ -113,11 +106,6 @@ async def _violations(parts: Parts, days: int, event: str) -> tuple[list[Counted
         pipe.lrange(samples_key(parts.names, name), 0, (SAMPLES if event else SAMPLES_EACH) - 1)
     found = await pipe.execute()
     return counts, {name: read_samples(samples) for name, samples in zip(events, found, strict=True) if samples}
-
-
-def _expected(if_match: str) -> int | None:
-    digits = "".join(filter(str.isdigit, if_match))
-    return int(digits) if digits else None
 
 
 def _answer(document: Document, response: Response) -> models.PlanAnswer:

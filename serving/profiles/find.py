@@ -15,6 +15,7 @@ from cdp.topics import Names
 from rules.identity import normalise
 from serving.errors import ApiError
 
+IDENTIFIER_PATTERN = r"^[^:]+:[\s\S]+$"
 MAX_HOPS = 32  # merges lead to the survivor directly, or nearly so
 
 

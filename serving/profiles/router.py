@@ -7,10 +7,11 @@ from fastapi import APIRouter, Path, Query
 
 from cdp.clock import Calendar
 from cdp.errors import Unavailable
+from cdp.people import ONE_ID_PATTERN
 from serving.auth import Analyst, PartsDep
 from serving.errors import documented
 from serving.parts import Parts
-from serving.profiles.find import Found, by_identifier, by_one_id
+from serving.profiles.find import IDENTIFIER_PATTERN, Found, by_identifier, by_one_id
 from serving.profiles.models import ProfileView
 from serving.profiles.recent import recent_events
 from serving.profiles.view import view
@@ -27,7 +28,14 @@ _calendar = lru_cache(maxsize=4)(Calendar)
 async def get_by_identifier(
     parts: PartsDep,
     _: Analyst,
-    id: Annotated[str, Query(description="type:value", examples=["phone:13800000000", "user_id:u-1"])],
+    id: Annotated[
+        str,
+        Query(
+            pattern=IDENTIFIER_PATTERN,
+            examples=["phone:13800000000", "user_id:u-1"],
+            description="Type and value of any identifier, with a colon between them.",
+        ),
+    ],
     events: Events = RECENT,
 ) -> ProfileView:
     """Identifiers are normalised as in events: `phone:138 0000 0000` finds `+8613800000000`. Least role: analyst."""
@@ -36,7 +44,10 @@ async def get_by_identifier(
 
 @router.get("/{one_id}", summary="One person, by OneID", responses=documented(404))
 async def get_by_one_id(
-    parts: PartsDep, _: Analyst, one_id: Annotated[str, Path(examples=["P0000000042"])], events: Events = RECENT
+    parts: PartsDep,
+    _: Analyst,
+    one_id: Annotated[str, Path(pattern=ONE_ID_PATTERN, description="P and ten digits.", examples=["P0000000042"])],
+    events: Events = RECENT,
 ) -> ProfileView:
     """A OneID that was merged away leads to the survivor; `asked` then holds the one asked for. Least role: analyst."""
     return await _answer(parts, await by_one_id(parts.redis, parts.names, one_id), events)

@@ -1,42 +1,33 @@
 """/v1/traffic: the table that says which channel a visit came through."""
 
 from functools import partial
-from typing import Annotated
+from typing import Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Response
 
 from serving.auth import Analyst, Ops, PartsDep
 from serving.definitions.documents import Document
-from serving.definitions.http import run
+from serving.definitions.http import ETAG, IfMatch, Note, VersionNumber, expected_version, run
 from serving.errors import documented
-from serving.plan.models import JsonObject
 from serving.traffic import models, service
 
 router = APIRouter(prefix="/v1/traffic", tags=["traffic"])
 
-IfMatch = Annotated[
-    str | None,
-    Header(alias="If-Match", pattern=r'^(\*|(W/)?"?[0-9]{1,9}"?)$',
-           description="The ETag of the version that was edited; 409 if another is in force. Without it, the last one wins."),
-]  # fmt: skip
-Note = Annotated[str, Query(max_length=500, description="Why, for those who read the history.")]
+TAGGED: dict[int | str, dict[str, Any]] = {200: {"headers": ETAG}}
 
 
-@router.get("", summary="The traffic table", responses=documented(404))
-async def get_table(
-    parts: PartsDep, _: Analyst, response: Response, version: Annotated[int | None, Query(ge=1, le=2_000_000_000)] = None
-) -> models.TableAnswer:
+@router.get("", summary="The traffic table", responses=documented(404) | TAGGED)
+async def get_table(parts: PartsDep, _: Analyst, response: Response, version: VersionNumber = None) -> models.TableAnswer:
     """The version in force, or another. Least role: analyst."""
     return _answer(await run(service.read_table, parts.settings, version), response)
 
 
-@router.put("", summary="Put a traffic table in force", responses=documented(400, 409))
+@router.put("", summary="Put a traffic table in force", responses=documented(400, 409) | TAGGED)
 async def put_table(
-    parts: PartsDep, grant: Ops, response: Response, table: JsonObject, if_match: IfMatch = None, note: Note = ""
+    parts: PartsDep, grant: Ops, response: Response, table: models.Table, if_match: IfMatch = "", note: Note = ""
 ) -> models.TableAnswer:
     """The whole table; collectors heed it within a second. A mistake is 422 with its path in `field`. Least role: ops."""
-    digits = "".join(filter(str.isdigit, if_match or ""))
-    write = partial(service.write_table, author=grant.name, note=note, expected=int(digits) if digits else None)
+    write = partial(service.write_table, author=grant.name, note=note, expected=expected_version(if_match))
     return _answer(await run(write, parts.settings, table), response)
 
 
@@ -57,4 +48,5 @@ def _answer(document: Document, response: Response) -> models.TableAnswer:
         created=document.created or None,
         note=document.note,
         table=document.body,
+        warnings=service.warnings_of(document.body),
     )

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from cdp.settings import Settings
 from serving.collect.enrich.address import read_address
 from serving.collect.enrich.enricher import fill_campaign, visit_of
-from serving.collect.enrich.traffic import Decision, TrafficTable, parse_table, shipped_document
+from serving.collect.enrich.traffic import Decision, InvalidTable, TrafficTable, parse_table, shipped_document
 from serving.definitions.documents import Document, read_document, write_document
 from serving.definitions.errors import NotFoundError
 from serving.traffic.live import NAME, make_table
@@ -31,6 +31,14 @@ def write_table(settings: Settings, body: Any, *, author: str, note: str = "", e
     """Check a table and put it in force. Raises InvalidTable, ConflictError."""
     parse_table(body)
     return write_document(settings, NAME, body, author=author, note=note, expected=expected)
+
+
+def warnings_of(body: Any) -> list[str]:
+    """What is doubtful in a table that is in force."""
+    try:
+        return list(parse_table(body).warnings)
+    except InvalidTable as error:  # stored by a version that took it
+        return [error.message]
 
 
 def table_of(settings: Settings, body: Any = None) -> TrafficTable:

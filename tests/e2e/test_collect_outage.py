@@ -16,6 +16,6 @@ def test_killed_broker_and_collector_lose_nothing_and_double_nothing(stack: Stac
     result = drill_outage(stack.settings, access_to(stack.settings, "test-outage"), plan, lines.append)
     assert result["passed"], (result, lines)
     assert (result["lost"], result["doubled"], result["ledger_difference"]) == (0, 0, 0), result
-    assert result["acknowledged"] == result["events"] == 7500
+    assert result["acknowledged"] == result["events"] == result["counted_by_profiles"] == 7500
     assert result["collector_kills"] == 3 and result["broker_down_seconds"] >= 10
     assert result["answers"]["200"] >= 375

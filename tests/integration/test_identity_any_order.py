@@ -13,6 +13,7 @@ from cdp.clock import MINUTE
 from cdp.events import Event
 from cdp.identity import decode_record
 from cdp.profile import Profile, unpack
+from rules.identity import load_identity_rules, simulate
 from streams import records
 from streams.parts import FIGURES
 from tests.integration.test_exactly_once_steps import Platform
@@ -122,3 +123,14 @@ def test_any_order_repetition_and_crash_end_in_the_same_people_and_profiles(redi
     assert found.keys() == expected.keys()
     assert found == expected
     assert set().union(*found) == {event.message_id for event in events}
+    assert found.keys() == simulated(events)
+
+
+def simulated(events: list[Event]) -> set[frozenset[str]]:
+    """The people that a simulation of the same events finds."""
+    read = [
+        simulate.Event(event.message_id, event.time, event.kind, event.event, tuple((i.type, i.value) for i in event.ids))
+        for event in events
+    ]
+    assigned = simulate.simulate(simulate.unique(read), load_identity_rules())
+    return {frozenset(messages) for messages in assigned.people.values()}

@@ -47,7 +47,7 @@ def test_idempotency_keys_in_redis(redis_url: str) -> None:
         assert (busy.value.status, busy.value.code) == (409, "in_progress")
         with pytest.raises(ApiError) as conflict:
             await begin(b"other")
-        assert (conflict.value.status, conflict.value.code) == (422, "idempotency_conflict")
+        assert (conflict.value.status, conflict.value.code) == (409, "idempotency_conflict")
         assert isinstance(await begin(source="another"), Claim)
         await held.release()
         held = await begin(b"other")

@@ -4,12 +4,14 @@ import copy
 from functools import cache
 from typing import Any
 
+import jsonschema_rs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.collect.draft import Draft
 from serving.collect.enrich import Enricher, InvalidTable, parse_table, shipped_document, shipped_table
 from serving.collect.enrich.ip import read_ip
+from serving.traffic.models import TABLE_SCHEMA
 
 text = st.text(st.characters(exclude_categories=[]), max_size=30)  # surrogates and NUL included
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | text
@@ -82,6 +84,32 @@ def test_enriching_never_raises_and_repeats_itself(draft: Draft, client_ip: str,
         ip = read_ip(kept)
         assert ip is not None
         assert int(ip) % (1 << (8 if ip.version == 4 else 80)) == 0
+
+
+def fits_schema(document: Any) -> bool:
+    """Whether the API's document says that this is a table."""
+    return bool(jsonschema_rs.is_valid(TABLE_SCHEMA, document))
+
+
+sane = st.text(st.sampled_from("aA.*/- _0é"), min_size=1, max_size=6) | st.sampled_from(["search", "x.com", "google.*", "source"])
+shaped = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | sane,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(sane, inner, max_size=3), max_leaves=12,
+)  # fmt: skip
+sections = st.sampled_from(list(shipped_document()))
+tables = st.dictionaries(
+    sections, shaped | st.dictionaries(sane, st.dictionaries(sane, st.lists(sane)) | st.lists(sane) | sane), max_size=4
+) | st.fixed_dictionaries({"paid": st.dictionaries(st.sampled_from(["mediums", "channels", "otherwise", "x"]), shaped)})
+
+
+@given(tables)
+def test_a_table_is_taken_just_when_its_schema_says_so(document: Any) -> None:
+    try:
+        parse_table(document)
+    except InvalidTable:
+        assert not fits_schema(document)
+    else:
+        assert fits_schema(document)
 
 
 @given(nested | st.dictionaries(st.sampled_from(list(shipped_document())), nested, max_size=4))

@@ -3,14 +3,15 @@
 import asyncio
 import gzip
 from collections import Counter
+from random import Random
 
 import msgspec
 import pytest
 
 from cdp.errors import CdpError
-from loadtest.bad_requests import Bad, Keys, Request, generate, kinds
+from loadtest.bad_requests import Bad, Keys, Maker, Request, generate, kinds
 from loadtest.bench_collect import figures, speed_reference
-from loadtest.drill_bad_input import Sent, judge, send_all, wait_until_settled
+from loadtest.drill_bad_input import Sent, differing_kinds, judge, send_all, wait_until_settled
 from loadtest.drill_outage import Outage, Tally
 from loadtest.drill_outage import judge as judge_outage
 from loadtest.drive import SERIAL, Driven, Task, content_length, requests, templates
@@ -58,6 +59,21 @@ def test_judging_bad_input():
     assert not judge(Sent(expected=0, amiss=[{"status": 0}]), Ledger(), [])["passed"]
 
 
+def test_kinds_that_make_up_for_each_other_are_found():
+    total, names = Ledger(), list(kinds())
+    off = {names[0]: 1, names[1]: -1}
+
+    def send(bads):
+        nonlocal total
+        assert len({bad.kind for bad in bads}) == 1 and len(bads) == 3
+        sent = Sent(expected=7)
+        total = Ledger(applied=total.applied + 4, rejected=total.rejected + 3 + off.get(bads[0].kind, 0))
+        return sent
+
+    wrong = differing_kinds(Maker(Random(1), KEYS, "r"), send, lambda: total)
+    assert wrong == {names[0]: {"expected": 7, "counted": 8}, names[1]: {"expected": 7, "counted": 6}}
+
+
 def test_waiting_until_nothing_moves():
     counts = iter([Ledger(difference=2), Ledger(difference=1), Ledger(dead_letters_in_flight=1), Ledger(applied=9)])
     assert wait_until_settled(lambda: next(counts)).applied == 9
@@ -67,11 +83,13 @@ def test_waiting_until_nothing_moves():
 def test_judging_an_outage():
     plan = Outage(rate=10, seconds=1, down=1, kills=0, run="r", fills=True)
     tally = Tally(bytearray(b"\1\1\0\1"), Counter({"200": 3, "503": 2}))
-    assert judge_outage(plan, tally, {0, 1, 3}, 0)["passed"]
-    lost = judge_outage(plan, tally, {0, 1, 2}, 0)
+    assert judge_outage(plan, tally, {0, 1, 3}, 0, 3)["passed"]
+    lost = judge_outage(plan, tally, {0, 1, 2}, 0, 3)
     assert (lost["passed"], lost["lost"], lost["acknowledged"]) == (False, 1, 3)
-    assert not judge_outage(plan, tally, {0, 1, 3}, 1)["passed"]
-    assert not judge_outage(plan, Tally(bytearray(4), Counter({"200": 1})), set(), 0)["passed"]  # never full
+    assert not judge_outage(plan, tally, {0, 1, 3}, 1, 3)["passed"]
+    assert not judge_outage(plan, tally, {0, 1, 3}, 0, 4)["passed"]  # a profile has counted an event twice
+    assert not judge_outage(plan, tally, {0, 1, 3}, 0, 2)["passed"]
+    assert not judge_outage(plan, Tally(bytearray(4), Counter({"200": 1})), set(), 0, 0)["passed"]  # never full
 
 
 TASK = Task(8400, "wk_x", "run", 1, 50, 4, 0.0, 1.0, 3.0)

@@ -187,13 +187,32 @@ def test_another_table_counts_from_the_next_event_on() -> None:
         ({"paid": {"medium": []}}, "paid.medium"), ({"paid": {"channels": {"search": 5}}}, "paid.channels.search"),
         ({"sites": {"search": {"baidu": "baidu.com"}}}, "sites.search.baidu"), ({"sites": {"search": []}}, "sites.search"),
         ({"sites": {"search": {"a": ["https://a.com/"]}}}, "sites.search.a"), ({1: {}}, "the table"),
-        ({"sites": {"search": {"a": ["x.com"]}, "social": {"b": ["x.com"]}}}, "sites.social.b"),
+        ({"sites": {"search": {"a": ["a.*.com"]}}}, "sites.search.a"), ({"sites": {"search": {"a": [""]}}}, "sites.search.a"),
     ],
 )  # fmt: skip
 def test_a_wrong_table_is_refused_with_its_place(document: Any, path: str) -> None:
     with pytest.raises(InvalidTable) as error:
         parse_table(document)
     assert error.value.path == path
+
+
+def test_of_two_sites_with_one_name_the_first_counts_and_it_is_said() -> None:
+    table = parse_table({"sites": {"search": {"a": ["x.com", "X", "y.*"]}, "social": {"b": ["www.x.com", "x", "y.*"], "A": []}}})
+    assert {(site.channel, site.name) for site in (table.site("x.com"), table.site("x"), table.site("y.org"), table.site("a"))
+            if site} == {("search", "a")}  # fmt: skip
+    assert table.warnings == (
+        "sites.social.b: 'x.com' stands also at sites.search.a, which counts",
+        "sites.social.b: 'x' stands also at sites.search.a, which counts",
+        "sites.social.b: 'y' stands also at sites.search.a, which counts",
+        "sites.social.A: 'a' stands also at sites.search.a, which counts",
+    )
+    assert parse_table(shipped_document()).warnings == ()
+
+
+def test_a_name_of_nothing_but_space_is_nobody() -> None:
+    table = parse_table({"sites": {"search": {"a": [" "]}}})
+    assert table.site("") is None
+    assert table.decide(Visit(medium="strange")).channel == "other"
 
 
 def test_the_shipped_table_names_who_decided() -> None:

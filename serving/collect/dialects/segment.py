@@ -200,7 +200,7 @@ def _text_or(value: Any, other: str) -> str:
 def _outer_context(outer: Object) -> tuple[Object, bytes]:
     """The context of a whole batch, also as text."""
     context = outer.get("context")
-    if not context:
+    if context in (None, {}, []):  # PHP writes an empty object as a list
         return {}, b""
     if not isinstance(context, dict):
         raise RefusedError(

@@ -19,9 +19,16 @@ DIRECT, INTERNAL, REFERRAL, OTHER = "direct", "internal", "referral", "other"
 MAX_ENTRIES = 5000
 REMEMBERED = 20_000
 
-_CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_PARAMETER = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
-_DOMAIN = re.compile(r"[\w\-]+(\.[\w\-]+)+")
+MAX_TEXT = 253
+
+CHANNEL = r"[a-z][a-z0-9_]{0,31}"
+PARAMETER = r"[A-Za-z0-9_.\-]{1,64}"
+_LABEL = r"[^\x00-,./:-@\[-\^`{-\x7f]+"  # of ASCII only letters, digits, - and _; of the rest anything
+DOMAIN = rf"{_LABEL}(?:\.{_LABEL})+"
+SITE_ENTRY = rf"(?:{DOMAIN}|[^./*]+(?:\.\*)?)"
+"""A domain, a name, or like ``google.*``."""
+
+_CHANNEL, _PARAMETER, _DOMAIN, _SITE_ENTRY = (re.compile(pattern) for pattern in (CHANNEL, PARAMETER, DOMAIN, SITE_ENTRY))
 
 
 class InvalidTable(CdpError):
@@ -67,6 +74,7 @@ class TrafficTable:
         mediums: channel by utm_medium; `paid_mediums`: those that say that somebody paid. Patterns are whole matches.
         paid_channels, paid_otherwise: the paid channel of a channel, and of none.
         names, domains, labels: sites by name, by domain, and by the label before any ending (``google.*``).
+        warnings: what stands in the table twice, and so means only the first of two sites.
     """
 
     own_domains: frozenset[str]
@@ -80,6 +88,7 @@ class TrafficTable:
     names: dict[str, Site]
     domains: dict[str, Site]
     labels: dict[str, Site]
+    warnings: tuple[str, ...] = ()
     _known: dict[Visit, Decision] = field(default_factory=dict, compare=False, repr=False)
 
     def decide(self, visit: Visit) -> Decision:
@@ -131,7 +140,8 @@ class TrafficTable:
 
     def site(self, source: str) -> Site | None:
         """Whom a utm_source means: a name, a domain or an address."""
-        return self.names.get(_word(source)) or self._by_host(host_of(source))
+        word = _word(source)
+        return (self.names.get(word) if word else None) or self._by_host(host_of(source))
 
     def _by_host(self, host: str) -> Site | None:
         if not host:
@@ -173,7 +183,7 @@ def parse_table(document: Any) -> TrafficTable:
     _only(sections, known, "the table")
     paid = _mapping("paid", sections.get("paid", {}))
     _only(paid, {"mediums", "channels", "otherwise"}, "paid")
-    names, domains, labels = _sites(_mapping("sites", sections.get("sites", {})))
+    names, domains, labels, warnings = _sites(_mapping("sites", sections.get("sites", {})))
     return TrafficTable(
         own_domains=_domains("own_domains", sections.get("own_domains", [])),
         return_domains=_domains("return_domains", sections.get("return_domains", [])),
@@ -195,33 +205,40 @@ def parse_table(document: Any) -> TrafficTable:
         names=names,
         domains=domains,
         labels=labels,
+        warnings=tuple(warnings),
     )
 
 
-def _sites(channels: dict[str, Any]) -> tuple[dict[str, Site], dict[str, Site], dict[str, Site]]:
-    names: dict[str, Site] = {}
-    domains: dict[str, Site] = {}
-    labels: dict[str, Site] = {}
+_Sites = dict[str, Site]
+
+
+def _sites(channels: dict[str, Any]) -> tuple[_Sites, _Sites, _Sites, list[str]]:
+    names: _Sites = {}
+    domains: _Sites = {}
+    labels: _Sites = {}
+    warnings: list[str] = []
+
+    def add(known: _Sites, key: str, site: Site) -> None:
+        first = known.setdefault(key, site)
+        if first != site:
+            where, before = (f"sites.{one.channel}.{one.name}" for one in (site, first))
+            warnings.append(f"{where}: {key!r} stands also at {before}, which counts")
+
     for channel, sites in channels.items():
         _channel(f"sites.{channel}", channel)
         for name, entries in _mapping(f"sites.{channel}", sites).items():
             where, site = f"sites.{channel}.{name}", Site(channel, name)
-            _add(names, _word(name), site, where)
+            add(names, _word(name), site)
             for entry in _texts(where, entries):
-                if entry.endswith(".*"):
-                    _add(labels, entry[:-2].lower(), site, where)
-                elif _DOMAIN.fullmatch(entry):
-                    _add(domains, entry.lower().removeprefix("www."), site, where)
-                elif "." in entry or "/" in entry or "*" in entry:
+                if not _SITE_ENTRY.fullmatch(entry):
                     raise InvalidTable(where, f"{entry!r} is neither a domain, nor a name, nor like google.*")
+                if entry.endswith(".*"):
+                    add(labels, entry[:-2].lower(), site)
+                elif _DOMAIN.fullmatch(entry):
+                    add(domains, entry.lower().removeprefix("www."), site)
                 else:
-                    _add(names, _word(entry), site, where)
-    return names, domains, labels
-
-
-def _add(known: dict[str, Site], key: str, site: Site, where: str) -> None:
-    if known.setdefault(key, site) != site:
-        raise InvalidTable(where, f"{key!r} stands also at sites.{known[key].channel}.{known[key].name}")
+                    add(names, _word(entry), site)
+    return names, domains, labels, warnings
 
 
 def _mapping(where: str, value: Any) -> dict[str, Any]:
@@ -239,7 +256,7 @@ def _only(values: dict[str, Any], known: set[str], where: str) -> None:
 
 
 def _texts(where: str, value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(text, str) and 0 < len(text) <= 253 for text in value):
+    if not isinstance(value, list) or not all(isinstance(text, str) and 0 < len(text) <= MAX_TEXT for text in value):
         raise InvalidTable(where, "must be a list of texts")
     if len(value) > MAX_ENTRIES:
         raise InvalidTable(where, f"has more than {MAX_ENTRIES} entries")
@@ -267,7 +284,7 @@ def _parameter(where: str, value: str) -> str:
 
 def _parameters(values: dict[str, Any]) -> dict[str, str]:
     for name, target in values.items():
-        if target not in CAMPAIGN_FIELDS:
+        if not isinstance(target, str) or target not in CAMPAIGN_FIELDS:
             raise InvalidTable(f"parameters.{name}", f"must be one of {', '.join(CAMPAIGN_FIELDS)}")
     return {_parameter("parameters", name): target for name, target in values.items()}
 
