@@ -33,14 +33,18 @@ PROFILE_OPERATIONS = frozenset({"set_once", "increment", "append", "union", "uns
 EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 
-class Identifier(msgspec.Struct, frozen=True):
-    """One typed identifier, e.g. ``{"type": "phone", "value": "+8613800000000"}``."""
+class Identifier(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One typed identifier, e.g. ``{"type": "user_id", "value": "u-1"}``.
+
+    Of a personal one `value` is its look-up token, and `sealed` its normal form, sealed: see `cdp.seal`.
+    """
 
     type: str
     value: str
+    sealed: str = ""
 
 
-class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+class Source(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where an event came from: the write key's name, and the SDK with its version.
 
     `replay_of`: ``partition:offset`` on `cdp.dead-letters` of the letter whose repair this event is; else "".

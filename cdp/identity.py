@@ -6,6 +6,7 @@ Times are microseconds; days are numbers of UTC days. An identifier's key is ``t
 """
 
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -88,6 +89,13 @@ class Decision(msgspec.Struct, array_like=True):
     note: str = ""
 
 
+class Traits(msgspec.Struct, array_like=True):
+    """What was said of a person beside identifiers, in the form in which it is compared: JSON, sealed where it is kept."""
+
+    time: int
+    text: str
+
+
 class Node(msgspec.Struct, array_like=True):
     """An identifier.
 
@@ -101,7 +109,7 @@ class Node(msgspec.Struct, array_like=True):
         cuts: where epochs end, ascending.
         shared_from: after this time it is known to serve several people; -1: it is not.
         sealed: the identifier itself, encrypted; "" if it is not personal.
-        records: traits that were seen with it, as `rules.identity` compares them.
+        records: traits that were seen with it.
     """
 
     key: str
@@ -111,7 +119,7 @@ class Node(msgspec.Struct, array_like=True):
     cuts: list[int] = []
     shared_from: int = -1
     sealed: str = ""
-    records: list[dict[str, str]] = []
+    records: list[Traits] = []
 
     def is_shared(self, time: int) -> bool:
         """Whether nobody can say at this time who uses it."""
@@ -222,13 +230,30 @@ _encode_component = msgspec.msgpack.Encoder().encode
 _decode_component = msgspec.msgpack.Decoder(Component).decode
 
 
-def pack_component(component: Component, version: int) -> bytes:
-    """The Redis value of a component: eight bytes of version, one that says the format, then MessagePack."""
-    return version.to_bytes(8) + bytes([FORMAT]) + _encode_component(component)
+def pack_component(component: Component, version: int, seal: Callable[[str], str] = str) -> bytes:
+    """The Redis value of a component: eight bytes of version, one that says the format, then MessagePack.
+
+    `seal` seals the text of traits.
+    """
+    return version.to_bytes(8) + bytes([FORMAT]) + _encode_component(_with_traits(component, seal))
 
 
-def unpack_component(value: bytes) -> tuple[Component, int]:
-    """The component and its version. Raises msgspec.DecodeError if the bytes are not a component of this format."""
+def unpack_component(value: bytes, open_: Callable[[str], str] = str) -> tuple[Component, int]:
+    """The component and its version. Raises msgspec.DecodeError if the bytes are not a component of this format.
+
+    `open_` opens the text of traits; without it they stay sealed.
+    """
     if len(value) < 10 or value[8] != FORMAT:
         raise msgspec.DecodeError("not a component of this version's format")
-    return _decode_component(memoryview(value)[9:]), int.from_bytes(value[:8])
+    return _with_traits(_decode_component(memoryview(value)[9:]), open_), int.from_bytes(value[:8])
+
+
+def _with_traits(component: Component, change: Callable[[str], str]) -> Component:
+    """A component with its traits sealed, or opened."""
+    if not any(node.records for node in component.nodes.values()):
+        return component
+    nodes = {
+        key: msgspec.structs.replace(node, records=[Traits(traits.time, change(traits.text)) for traits in node.records])
+        for key, node in component.nodes.items()
+    }
+    return msgspec.structs.replace(component, nodes=nodes)

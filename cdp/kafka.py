@@ -24,6 +24,7 @@ def producer(
     client_id: str,
     linger_ms: int = 5,
     delivery_timeout_ms: int = 15_000,
+    report_errors_only: bool = False,
     on_error: Callable[[KafkaError], None] | None = None,
 ) -> Producer:
     """An idempotent producer with acks=all that partitions as Java does. `on_error` hears of brokers that are away."""
@@ -38,6 +39,7 @@ def producer(
             "compression.type": "lz4",
             "linger.ms": linger_ms,
             "delivery.timeout.ms": delivery_timeout_ms,
+            "delivery.report.only.error": report_errors_only,
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "socket.keepalive.enable": True,
             "topic.metadata.refresh.interval.ms": 30_000,

@@ -166,6 +166,7 @@ class Profile(msgspec.Struct, array_like=True):
         offset: of the last record applied, on this person's partition of `resolved`.
         due: when time alone will change something next, in microseconds; 0: never.
         deleted: (time, digest) of the latest event that deleted all attributes: older ones are gone.
+        sealed: personal identifiers, ``type:token`` to the sealed normal form; by the newest key of those that sealed it.
     """
 
     person: int
@@ -193,6 +194,7 @@ class Profile(msgspec.Struct, array_like=True):
     offset: int = -1
     due: int = 0
     deleted: tuple[int, int] = (0, 0)
+    sealed: dict[str, str] = {}
 
     @property
     def is_waiting(self) -> bool:
@@ -203,6 +205,11 @@ class Profile(msgspec.Struct, array_like=True):
     def part_numbers(self) -> list[int]:
         """The numbers of the parts that this person is put together of, ascending."""
         return sorted(self.parts) if self.parts else [self.part] if self.part else []
+
+
+def newer_seal(one: str, other: str) -> str:
+    """Of two sealings of one value the one by the newer key: k10 after k9. They differ in their keys' names alone."""
+    return max(one, other, key=lambda sealed: (len(sealed), sealed))
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -239,5 +246,5 @@ def new_profile(person: int) -> Profile:
     """Nobody knows anything of this person yet; the containers are the profile's own."""
     return Profile(
         person=person, identifiers={}, attributes={}, days={}, moments={}, orders={}, occasions={}, marks={}, tags={}, parts={},
-        gone={}, awaiting={}, received={}, heard={}, carved={}, carving={}, pending=[],
+        sealed={}, gone={}, awaiting={}, received={}, heard={}, carved={}, carving={}, pending=[],
     )  # fmt: skip

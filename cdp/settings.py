@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     parallelism: int = Field(1, ge=1, le=512, description="Parallelism of the jobs RESOLVE and FACTS.")
     profile_parallelism: int = Field(2, ge=1, le=512, description="Parallelism of the job PROFILE, which does the most work.")
     tick_seconds: float = Field(1.0, gt=0, description="How often time passes for people without events, in seconds.")
+    keyring_file: str = Field(
+        "", description="File with the keys that seal personal data; empty: keyring.json in the data folder's secrets."
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Level of the platform's own logs.")
 
     @field_validator("data_dir")

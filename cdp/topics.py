@@ -71,6 +71,10 @@ class Names:
         """Redis key of identifiers that hang together, with their evidence."""
         return f"{self.prefix}:component:{number}"
 
+    def match_key(self, key: str) -> str:
+        """Redis set of the identifiers whose traits have a key in common."""
+        return f"{self.prefix}:match:{key}"
+
     def moves_key(self, partition: int) -> str:
         """Redis sorted set of what moved from person to person, by offset on `events`, until it is committed."""
         return f"{self.prefix}:moves:{partition}"

@@ -11,6 +11,7 @@ import typer
 
 from cdp.errors import CdpError
 from cdp.settings import Settings, settings
+from infra.keyring_commands import keyring_app
 
 if TYPE_CHECKING:
     from infra.start import Started
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
     app.command()(logs)
     app.add_typer(jobs_app, name="jobs")
+    app.add_typer(keyring_app, name="keyring")
 
 
 def _running_settings() -> Settings:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from cdp import keyring
 from cdp.errors import CdpError
 from cdp.settings import Settings
 
@@ -116,6 +117,7 @@ def claim(settings: Settings) -> Marker:
         for path in (folder.root, folder.run, folder.logs):
             path.mkdir(parents=True, exist_ok=True)
         settings.secrets_dir.mkdir(mode=0o700, exist_ok=True)
+        _claim_keyring(settings, is_new=marker is None)
         if marker is None:
             marker = Marker(LAYOUT, settings.partitions, new_cluster_id())
             write_atomically(folder.root / MARKER, msgspec.json.encode(marker) + b"\n")
@@ -133,6 +135,14 @@ def claim(settings: Settings) -> Marker:
             f"The number is fixed for life: set CDP_PARTITIONS={marker.partitions}, or use another data folder.",
         )
     return marker
+
+
+def _claim_keyring(settings: Settings, *, is_new: bool) -> None:
+    """A new folder gets a keyring. One in use is never given another: nobody in it would be recognised again."""
+    path = keyring.path_of(settings)
+    if is_new and not settings.keyring_file and not path.exists():
+        keyring.write(path, keyring.generate())
+    keyring.read(path)
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:

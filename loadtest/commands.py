@@ -249,6 +249,32 @@ def drill_outage(
     _finish(result, text, as_json=as_json, failure="" if result["passed"] else "The drill was not passed.")
 
 
+@drill_app.command("privacy")
+def drill_privacy(
+    people: int = typer.Option(1000, min=9, max=10_000, help="How many phones and e-mail addresses are planted."),
+    seed: int = SEED,
+    as_json: bool = JSON,
+) -> None:
+    """Plant phones and addresses in every kind of request, and look for them in every byte that is kept: none may be found.
+
+    Always on a platform of its own, in a temporary folder on free ports, with webhooks that nobody receives.
+    """
+    from loadtest.drill_privacy import closed_port_environment
+    from loadtest.drill_privacy import drill_privacy as run
+    from loadtest.stack import access_to, free_port_base, own_platform
+
+    config = settings().model_copy(update={"port_base": free_port_base()})
+    with own_platform(config, "drill", **closed_port_environment(config.port(WEBHOOK_DEMO))) as target:
+        result = run(target, access_to(target, "drill"), people, seed, lambda line: typer.echo(line, err=True))
+    looked = result["searched"]
+    text = (
+        f"{result['people']:,} phones and addresses in {result['requests']:,} requests. Looked at: {looked['files']:,} files of "
+        f"{looked['bytes'] / 2**20:,.0f} MiB, {looked['records']:,} records, {looked['redis keys']:,} keys of Redis, "
+        f"{looked['columns']} columns.\nFound: {result['found'] or 'none'}."
+    )
+    _finish(result, text, as_json=as_json, failure="" if result["passed"] else "The drill was not passed.")
+
+
 @contextmanager
 def _platform() -> "Iterator[tuple[Settings, Receiver]]":
     """The platform to measure, and the receiver of its webhooks."""

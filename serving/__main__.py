@@ -6,6 +6,7 @@ import sys
 
 import uvicorn
 
+from cdp import keyring, logs
 from cdp.errors import CdpError
 from cdp.settings import API, settings
 from serving.app import create_app
@@ -20,9 +21,10 @@ GARBAGE_COLLECTED_AFTER = (100_000, 50, 1000)  # events are many short-lived con
 def main() -> int:
     """Serve until told to stop. Returns the exit code."""
     config = settings()
-    logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logs.configure(config.log_level)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
+        keyring.read(keyring.path_of(config))  # said here in one sentence, and not by a server that does not start
         migrate(config)
     except CdpError as error:
         logging.getLogger("serving").error("%s", error)

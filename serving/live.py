@@ -1,4 +1,4 @@
-"""What the collector heeds while it runs: the tracking plan and the traffic table, as they are edited."""
+"""What the collector heeds while it runs: the tracking plan and the traffic table as they are edited, the keyring."""
 
 import asyncio
 import logging
@@ -21,13 +21,17 @@ SECONDS = 0.4
 async def live_finish(parts: Parts) -> AsyncIterator[tuple[Finish, Quick]]:
     """The collector's last step, and its short cut, kept up to date in the background: no request waits for the definitions."""
     settings = parts.settings
-    violations = Violations(parts.names, parts.redis, parts.clock)
+    sealing = parts.sealing
+    violations = Violations(parts.names, parts.redis, parts.clock, sealing.sealer)
     police = Police(settings, violations.record)
     enrichment = Enrichment(settings, settings.geoip, settings.ip_mode)
-    finish = Finish(parts.names.events, parts.names.items, settings.max_event_bytes, enrichment, police.current)
+    finish = Finish(parts.names.events, parts.names.items, settings.max_event_bytes, sealing.sealer, enrichment, police.current)
     quick = Quick(finish)
 
     async def refresh() -> None:
+        if sealing.refresh():
+            quick.forget()
+            log.info("the keyring was rotated")
         await police.refresh()
         if await enrichment.refresh():
             quick.forget()
@@ -38,7 +42,7 @@ async def live_finish(parts: Parts) -> AsyncIterator[tuple[Finish, Quick]]:
             try:
                 await refresh()
             except Exception:  # the last good ones stay in force
-                log.exception("the tracking plan or the traffic table could not be refreshed")
+                log.exception("the tracking plan, the traffic table or the keyring could not be refreshed")
 
     await refresh()
     violations.start()

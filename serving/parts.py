@@ -14,12 +14,14 @@ from fastapi import Request
 from cdp import clickhouse, kafka, redis
 from cdp.clock import Clock, wall_clock
 from cdp.errors import CdpError, Unavailable
+from cdp.keyring import path_of
 from cdp.settings import Settings
 from cdp.topics import Names
 from serving.collect.publish import KafkaPublisher
 from serving.collect.spool import FOLDER, SafePublisher, Spool
 from serving.definitions.cache import Credentials
 from serving.definitions.credentials import find
+from serving.sealing import Sealing
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +30,12 @@ COUNT_SECONDS = 0.5
 MAX_QUERIES = 8  # threads of their own: slow queries must not keep collect from looking up its write keys
 MAX_CHECKS = 4
 PRODUCE_MS = 5_000  # SDKs wait 10 s and more for an answer: the spool must have it before they give up
-LINGER_MS = 5
+LINGER_MS = 1  # the records of a group come within that time; waiting for more is done by grouping
 
 
 @dataclass
 class Parts:
-    """What services need: settings, names, clock, credentials and clients."""
+    """What services need: settings, names, clock, credentials, keyring and clients."""
 
     settings: Settings
     names: Names
@@ -41,18 +43,23 @@ class Parts:
     credentials: Credentials
     redis: Any
     publisher: SafePublisher
+    sealing: Sealing
     _threads: threading.local = field(default_factory=threading.local)
     _queries: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_QUERIES, "clickhouse"))
     _checks: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_CHECKS, "check"))
 
     @classmethod
     def start(cls, settings: Settings, clock: Clock = wall_clock) -> "Parts":
-        """Make the clients; call inside the running loop. Kafka, Redis and ClickHouse may still be away."""
+        """Make the clients; call inside the running loop. Kafka, Redis and ClickHouse may still be away.
+
+        Raises CdpError if the keyring is of no use.
+        """
+        sealing = Sealing(path_of(settings))
         loop = asyncio.get_running_loop()
         to_kafka = KafkaPublisher(
             lambda on_error: kafka.producer(
                 settings.kafka_servers, client_id="cdp-collect", linger_ms=LINGER_MS, delivery_timeout_ms=PRODUCE_MS,
-                on_error=on_error,
+                report_errors_only=True, on_error=on_error,
             ),
             loop,
         )  # fmt: skip
@@ -62,6 +69,7 @@ class Parts:
             clock=clock,
             credentials=Credentials(settings),
             redis=redis.connect_async(settings.redis_url),
+            sealing=sealing,
             publisher=SafePublisher(to_kafka, Spool(settings.data_dir / FOLDER, settings.spool_max_bytes)),
         )
 

@@ -139,6 +139,7 @@ def take_stretches_out(
         _count(states[instead[0] if instead is not None else number], event, measure, today)
     for state in states.values():  # which of them was meant cannot be told: nobody gets anything again
         state.occasions = dict(before.occasions) if before is not None else {}
+        state.sealed = {key: sealed for key, sealed in profile.sealed.items() if key in state.identifiers}
         state.as_of = profile.as_of
     replace(entry, number, states[number])
     asked = profile.carving.pop(number)

@@ -4,14 +4,17 @@ A write compares first: if another worker changed what was loaded, everything is
 that link the same identifiers at once end in one person.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 import redis
 
 from cdp.identity import Component, IdRecord, Seen, decode_record, encode_record, pack_component, unpack_component
 from cdp.topics import Names
+from rules.identity.derive import derive_keys
 from rules.identity.model import IdentityRules
 from rules.identity.place import Carve, Graph, Move, Placed
 from rules.identity.sight import Sighting
@@ -46,13 +49,39 @@ _encode_said = msgspec.msgpack.Encoder().encode
 _decode_said = msgspec.msgpack.Decoder(Said).decode
 
 
+class Vault(NamedTuple):
+    """Seals and opens the traits that the graph keeps, and hashes the keys by which they are found."""
+
+    seal: Callable[[str], str] = str
+    open: Callable[[str], str] = str
+    token: Callable[[str], str] = str
+
+
+OPEN = Vault()
+"""Keeps everything as it is."""
+
+
+def population(numbers: int) -> int:
+    """How many people there are, at least, as a power of two: what convinces must not change with each new person."""
+    return 1 << max(numbers - 1, 1).bit_length()
+
+
+def with_population(rules: IdentityRules, people: int) -> IdentityRules:
+    """The rules for so many people, unless they say a number themselves."""
+    if rules.matching is None or rules.matching.population is not None:
+        return rules
+    return replace(rules, matching=replace(rules.matching, population=people))
+
+
 class IdentityGraph:
     """Reads and links identifiers of one platform."""
 
-    def __init__(self, client: "redis.Redis[bytes]", names: Names, rules: IdentityRules) -> None:
+    def __init__(self, client: "redis.Redis[bytes]", names: Names, rules: IdentityRules, vault: Vault = OPEN) -> None:
         self._client = client
         self._names = names
         self._rules = rules
+        self._vault = vault
+        self._rules_of = lru_cache(maxsize=64)(with_population)
         self._functions = Functions(client)
 
     def look_up(self, keys: Sequence[str]) -> dict[str, IdRecord]:
@@ -76,16 +105,46 @@ class IdentityGraph:
         placed: list[Placed] = []
         evidence: dict[tuple[str, str, str], Seen] = {}
         for start in range(0, len(sightings), CHUNK):
-            chunk = sightings[start : start + CHUNK]
+            chunk = self._find_candidates(sightings[start : start + CHUNK])
             placed += self._place(chunk, known if start == 0 else None, evidence)
         return placed, evidence
+
+    def _find_candidates(self, chunk: Sequence[Located]) -> Sequence[Located]:
+        """Look up who may be the same person by traits. A key of too many people finds nobody.
+
+        Each is filed before it looks: of two at once at least one finds the other.
+        """
+        matching = self._rules.matching
+        wanted = [located for located in chunk if located.sighting.record] if matching is not None else []
+        if not wanted or matching is None:
+            return chunk
+        pipeline = self._client.pipeline(transaction=False)
+        asked = []
+        for located in wanted:
+            keys = [self._names.match_key(self._vault.token(key)) for key in derive_keys(located.sighting.record, matching)]
+            asked.append(keys)
+            for key in keys:
+                pipeline.sadd(key, located.sighting.ids[0])
+                pipeline.srandmember(key, matching.crowd + 1)
+        answers = iter(pipeline.execute()[1::2])
+        found: dict[int, list[str]] = {}
+        for located, keys in zip(wanted, asked, strict=True):
+            members = [next(answers) for _ in keys]
+            few = {member.decode() for some in members if len(some) <= matching.crowd for member in some}
+            found[id(located)] = sorted(few - {located.sighting.ids[0]})
+        return [
+            replace(located, sighting=replace(located.sighting, candidates=tuple(found[id(located)])))
+            if id(located) in found
+            else located
+            for located in chunk
+        ]
 
     def _place(
         self, chunk: Sequence[Located], known: Mapping[str, IdRecord] | None, evidence: dict[tuple[str, str, str], Seen]
     ) -> list[Placed]:
         keys = list(dict.fromkeys(key for located in chunk for key in located.sighting.keys))
         for _ in range(ATTEMPTS):
-            records = {key: known[key] for key in keys if key in known} if known is not None else self.look_up(keys)
+            records = self._known(chunk, known) if known is not None else self.look_up(keys)
             known = None
             loaded = self._load(records, len(keys) - len(records))
             if loaded is None:
@@ -96,6 +155,12 @@ class IdentityGraph:
                 _collect(graph, chunk, evidence)
                 return placed
         raise Contention("Identifiers were changed by others at every attempt.")
+
+    def _known(self, chunk: Sequence[Located], known: Mapping[str, IdRecord]) -> dict[str, IdRecord]:
+        """What was read of the identifiers already, and what was not asked for then."""
+        candidates = {key for located in chunk for key in located.sighting.candidates}
+        mine = {key: known[key] for located in chunk for key in located.sighting.keys if key in known}
+        return mine | self.look_up(sorted(candidates - known.keys()))
 
     def _load(self, records: Mapping[str, IdRecord], unknown: int) -> tuple[Graph, dict[int, bytes]] | None:
         """The part of the graph that the records belong to, and its components' versions; None if it changed meanwhile."""
@@ -109,11 +174,12 @@ class IdentityGraph:
         found = dict(zip(wanted, values[0] if wanted else (), strict=True))
         if None in found.values():
             return None
-        components = {number: unpack_component(value)[0] for number, value in found.items()}
+        components = {number: unpack_component(value, self._vault.open)[0] for number, value in found.items()}
         if any(r.component and key not in components[r.component].nodes for key, r in records.items()):
             return None
         reserve = iter(range(last - unknown + 1, last + 1))
-        graph = Graph(self._rules, dict(records), components, lambda: next(reserve, 0) or self._draw(), version)
+        rules = self._rules_of(self._rules, population(last))
+        graph = Graph(rules, dict(records), components, lambda: next(reserve, 0) or self._draw(), version)
         return graph, {number: value[:8] for number, value in found.items()}
 
     def _draw(self) -> int:
@@ -138,7 +204,7 @@ class IdentityGraph:
                 commit.expect(names.component_key(number), version)
         for number in graph.touched:
             component = graph.components[number]
-            commit.set(names.component_key(number), pack_component(component, graph.version))
+            commit.set(names.component_key(number), pack_component(component, graph.version, self._vault.seal))
             commit.queue(names.review_key, str(number), _oldest_review(component))
         for number in graph.absorbed & versions.keys():
             commit.delete(names.component_key(number))

@@ -4,13 +4,16 @@ Flink does what it is best at: offsets, checkpoints, backpressure, restarts. The
 source offsets, which are committed to Kafka with each checkpoint; a new job goes on from there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from cdp import keyring
 from cdp.clock import Calendar, wall_clock
 from cdp.kafka import MAX_MESSAGE_BYTES
 from cdp.redis import connect
+from cdp.reveal import Reveal
 from cdp.settings import Settings
 from cdp.topics import Names
 from rules.compile_python import compile_rules
@@ -22,6 +25,8 @@ from streams.committed import watch_committed
 from streams.records import Resolved
 from streams.topology import source_topics
 
+TRAITS = "traits"  # the context under which the graph's traits are sealed
+
 
 class Resolve(BatchFunction):
     """RESOLVE in a worker."""
@@ -30,14 +35,20 @@ class Resolve(BatchFunction):
 
     def start(self, settings: Settings) -> Any:
         """See `BatchFunction.start`."""
-        from streams.graph import IdentityGraph
+        from streams.graph import OPEN, IdentityGraph, Vault
         from streams.resolve import ResolveStep
 
         names = Names(settings.topic_prefix)
         rules = load_identity_rules()
-        graph = IdentityGraph(connect(settings.redis_url), names, rules)
+        vault: Vault = OPEN
+        open_: Callable[[dict[str, Any]], dict[str, Any]] = dict
+        if rules.matching is not None:
+            ring = keyring.read(keyring.path_of(settings))
+            vault = Vault(partial(ring.seal, TRAITS), partial(ring.open, TRAITS), partial(ring.token, TRAITS))
+            open_ = Reveal(ring).value
+        graph = IdentityGraph(connect(settings.redis_url), names, rules, vault)
         committed = watch_committed(settings.kafka_servers, names.group(self.job), names.events, settings.partitions)
-        return ResolveStep(graph, rules, committed, settings.partitions, wall_clock).process
+        return ResolveStep(graph, rules, committed, settings.partitions, wall_clock, open_).process
 
 
 class Profile(BatchFunction):

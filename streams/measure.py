@@ -11,7 +11,7 @@ from cdp.errors import InvalidEvent
 from cdp.events import is_order
 from cdp.operations import check_operation
 from cdp.orders import MAX_AMOUNT, OrderEvent, parse_order
-from cdp.profile import FINAL, FULL_REFUND, ID_DIGEST, MARK, MONEY, PAYLOAD_DIGEST, Moment, Order, Placed, Profile
+from cdp.profile import FINAL, FULL_REFUND, ID_DIGEST, MARK, MONEY, PAYLOAD_DIGEST, Moment, Order, Placed, Profile, newer_seal
 from rules.compile_python import CompiledRules
 from rules.evaluate import TOTAL
 from streams import attributes
@@ -135,12 +135,15 @@ class Measure:
 
 
 def record_identifiers(profile: Profile, event: Resolved) -> None:
-    """Keep when each identifier was first seen."""
+    """Keep when each identifier was first seen, and what a personal one is, sealed."""
     for identifier in event.ids:
         key = f"{identifier.type}:{identifier.value}"
         seen = profile.identifiers.get(key)
         if seen is None or event.time < seen:
             profile.identifiers[key] = event.time
+        if identifier.sealed:
+            known = profile.sealed.get(key)
+            profile.sealed[key] = identifier.sealed if known is None else newer_seal(known, identifier.sealed)
 
 
 def apply_order(profile: Profile, order: OrderEvent, time: int, digest: int) -> None:

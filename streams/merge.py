@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from cdp.profile import Moment, Order, Profile
+from cdp.profile import Moment, Order, Profile, newer_seal
 from streams.attributes import combine
 from streams.measure import precedence, record_moment
 
@@ -18,6 +18,7 @@ def merge(survivor: Profile, loser: Profile) -> None:
     survivor.last_seen = max(survivor.last_seen, loser.last_seen)
     survivor.events += loser.events
     _union(survivor.identifiers, loser.identifiers, min)
+    _union(survivor.sealed, loser.sealed, newer_seal)
     combine(survivor, loser)
     _union(survivor.occasions, loser.occasions, min)
     for key, buckets in loser.days.items():

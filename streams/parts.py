@@ -92,7 +92,7 @@ def _put_together(entry: Entry) -> None:
 
 
 FIGURES = (
-    "first_seen", "last_seen", "events", "identifiers", "attributes", "days", "moments", "orders", "occasions", "marks",
+    "first_seen", "last_seen", "events", "identifiers", "sealed", "attributes", "days", "moments", "orders", "occasions", "marks",
     "deleted",
 )  # fmt: skip
 

@@ -14,6 +14,7 @@ import msgspec
 from cdp.clock import Calendar
 from cdp.errors import InvalidEvent
 from cdp.events import Action, Carving, DeadLetter, Merge, Outcome, TagChanges
+from cdp.mask import mask_all
 from cdp.people import one_id
 from cdp.profile import Profile
 from rules.compile_python import CompiledRules
@@ -368,7 +369,7 @@ class ProfileStep:
     ) -> Output:
         origin = record.origin if record is not None else (-1, -1)
         letter = DeadLetter(
-            stage="profile", reason=reason, field=where, detail=detail[:500], time=self._now(),
+            stage="profile", reason=reason, field=where, detail=mask_all(detail[:500]), time=self._now(),
             payload=value.decode("utf-8", "replace"), message_id=record.message_id if record is not None else "",
             p=origin[0], o=origin[1],
         )  # fmt: skip

@@ -1,15 +1,20 @@
 """RESOLVE: each event gets its person. Known identifiers are one read for the whole batch; only new links take the slow way."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
 from cdp.errors import InvalidEvent
-from cdp.events import DeadLetter, Identifier, decode_event, encode
+from cdp.events import EMPTY_OBJECT, DeadLetter, Identifier, decode_event, encode
 from cdp.identity import IdRecord, Seen
+from cdp.mask import mask_all
 from rules.identity import normalise
+from rules.identity.decide import bar
+from rules.identity.derive import derive_values
+from rules.identity.match_people import record_key
 from rules.identity.model import IdentityRules
 from rules.identity.place import Carve, Move, Placed
 from rules.identity.read import Told, read_identifier, read_sighting, strongest_first
@@ -20,6 +25,7 @@ from streams.records import Output
 
 Row = tuple[bytes, int, int]
 
+LARGE = 1 << 27  # people: what names one of them in any population
 REMEMBERED = 200_000  # links whose evidence is known to be in the graph
 
 _MINIMUM_TIME = 0
@@ -39,9 +45,11 @@ class _Envelope(msgspec.Struct):
     received_at: int
     event: str = ""
     ids: list[Identifier] = []
+    traits: msgspec.Raw = EMPTY_OBJECT
     source: _Source = _Source()
 
 
+_read_traits = msgspec.json.Decoder(dict[str, Any]).decode
 _read = msgspec.json.Decoder(_Envelope).decode
 
 
@@ -60,6 +68,7 @@ class ResolveStep:
         committed: partition to committed offset of this job.
         partitions: how many partitions `events` has.
         now: the wall clock, for dead letters and commands only.
+        open_: opens sealed traits.
     """
 
     def __init__(
@@ -69,6 +78,7 @@ class ResolveStep:
         committed: Mapping[int, int],
         partitions: int,
         now: Callable[[], int],
+        open_: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     ) -> None:
         self._graph = graph
         self._rules = rules
@@ -77,7 +87,9 @@ class ResolveStep:
         self._now = now
         self._recovered = False
         self._normal = lru_cache(maxsize=200_000)(lambda type_, value: read_identifier(type_, value, rules))
+        self._open = open_
         self._evidence: dict[tuple[str, str, str], Seen] = {}
+        self._said: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
 
     def process(self, rows: list[Row]) -> list[list[Output]]:
         """The outputs of each row: its resolved event, commands of merges, or a dead letter. Raises only when Redis fails."""
@@ -126,17 +138,39 @@ class ResolveStep:
                 raise InvalidEvent("invalid_time", name, f"{name} is not in microseconds between 1970 and 2100.")
         forms = [self._normal(identifier.type, identifier.value) for identifier in envelope.ids]
         ids = strongest_first(forms)
+        record = self._record(envelope) if self._rules.matching is not None else {}
+        if not ids and record:
+            ids = (self._name_of(record, envelope.message_id),)
         if not ids:
             raise InvalidEvent("missing_identifier", "ids", "no identifier that identifies anybody.")
         if any(form is None or not form.is_unchanged for form in forms):
             value = self._rewrite(value)
-        return _Accepted(value, _sighting(envelope, ids, value))
+        sighting = _sighting(envelope, ids, value)
+        sealed = {f"{one.type}:{one.value}": one.sealed for one in envelope.ids if one.sealed}
+        return _Accepted(value, replace(sighting, record=record, sealed=sealed) if record or sealed else sighting)
+
+    def _record(self, envelope: _Envelope) -> dict[str, str]:
+        """The traits of an event as they are compared; {} if they say nothing."""
+        raw = bytes(envelope.traits)
+        if len(raw) <= len(EMPTY_OBJECT) or self._rules.matching is None or envelope.kind not in ("identify", "order", "track"):
+            return {}
+        try:
+            traits = _read_traits(raw)
+        except msgspec.MsgspecError:
+            return {}  # PROFILE says what is wrong with them
+        return derive_values(self._open(traits), self._rules.matching)
+
+    def _name_of(self, record: Mapping[str, str], message_id: str) -> str:
+        """The identifier that stands for an event which names none."""
+        matching = self._rules.matching
+        assert matching is not None  # noqa: S101 - there is no record without
+        return record_key(record, message_id, matching, bar(matching, LARGE))
 
     def _rewrite(self, value: bytes) -> bytes:
         """The event with its identifiers in normal form, and without those that identify nobody."""
         event = decode_event(value)
-        normal = [(i.type, normalise(i.type, i.value, self._rules)) for i in event.ids]
-        event.ids = [Identifier(type_, form) for type_, form in normal if form is not None]
+        normal = [(one, normalise(one.type, one.value, self._rules)) for one in event.ids]
+        event.ids = [Identifier(one.type, form, one.sealed) for one, form in normal if form is not None]
         return encode(event)
 
     def _place(self, rows: list[Row], accepted: dict[int, _Accepted]) -> dict[int, Placed]:
@@ -163,7 +197,7 @@ class ResolveStep:
 
     def _find(self, sighting: Sighting, known: Mapping[str, IdRecord]) -> Placed | None:
         """Whose an event is that tells the graph nothing new; None if it may tell something."""
-        if sighting.unbinds or sighting.decisions:
+        if sighting.unbinds or sighting.decisions or not self._traits_known(sighting):
             return None
         spans = []
         for key in sighting.ids:
@@ -180,9 +214,21 @@ class ResolveStep:
                         return None
         return Placed(first.part, first.person)
 
+    def _traits_known(self, sighting: Sighting) -> bool:
+        """Whether the graph has an event's traits; they are taken for known from then on."""
+        if not sighting.record:
+            return True
+        said = (sighting.ids[0], tuple(sighting.record.items()))
+        if (since := self._said.get(said)) is not None and since <= sighting.time:
+            return True
+        if len(self._said) > REMEMBERED:
+            self._said.clear()
+        self._said[said] = sighting.time
+        return False
+
     def _dead_letter(self, error: InvalidEvent, value: bytes, partition: int, offset: int) -> Output:
         letter = DeadLetter(
-            stage="resolve", reason=error.reason, field=error.field, detail=error.message[:500], time=self._now(),
+            stage="resolve", reason=error.reason, field=error.field, detail=mask_all(error.message[:500]), time=self._now(),
             payload=value.decode("utf-8", "replace"), p=partition, o=offset,
         )  # fmt: skip
         return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)

@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from cdp import logs
 from cdp.errors import CdpError
 from cdp.settings import CLICKHOUSE, Settings, settings
 from infra.clickhouse.authenticate import Account, authenticate, ensure_passwords
@@ -213,7 +214,7 @@ def serve(config: Settings) -> None:
 def main() -> None:
     """Run the server; an error that a user can mend is one sentence on stderr, exit 1."""
     config = settings()
-    logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(config.log_level)
     logging.getLogger("uvicorn.access").disabled = True
     try:
         serve(config)

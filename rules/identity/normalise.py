@@ -1,16 +1,14 @@
 """Identifiers in their one normal form, so that ``Ann@Example.com`` and ``ann@example.com`` are one person."""
 
-import re
 import unicodedata
 from functools import lru_cache
 
+from cdp.seal import is_token
 from rules.identity.load import load_identity_rules
 from rules.identity.model import IdentifierType, IdentityRules
 from rules.identity.steps import NORMALISERS
 
 MAX_LENGTH = 255
-
-_TOKEN = re.compile(r"~[A-Za-z0-9_-]{22}")
 
 
 @lru_cache(maxsize=200_000)
@@ -20,7 +18,7 @@ def normalise(type_: str, value: str, rules: IdentityRules | None = None) -> str
     A type that no rule declares is only trimmed; a look-up token of a sealed value is in normal form already. Without `rules`
     the shipped ones hold.
     """
-    if value.startswith("~") and _TOKEN.fullmatch(value):
+    if is_token(value):
         return value
     if len(value) > 4 * MAX_LENGTH:
         return None
@@ -46,3 +44,9 @@ def _is_blocked(value: str, declared: IdentifierType) -> bool:
 def priorities() -> dict[str, tuple[int, bool]]:
     """Identifier type to (priority, exclusive) of the shipped rules; 1 is the strongest."""
     return {t.name: (t.priority, t.exclusive) for t in load_identity_rules().identifiers.values()}
+
+
+@lru_cache(maxsize=1)
+def personal_types() -> frozenset[str]:
+    """The identifier types of the shipped rules whose values are sealed."""
+    return frozenset(t.name for t in load_identity_rules().identifiers.values() if t.personal)

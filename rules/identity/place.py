@@ -7,13 +7,19 @@ Linking puts components together, takes the evidence in, and lets the identifier
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from cdp.clock import DAY
 from cdp.identity import HISTORY_KEPT, Change, Component, IdRecord, Node, Refusal, Seen, Span
-from rules.identity.group import SHARED, Grouping, Vertex, group
+from rules.identity.compare import compare
+from rules.identity.decide import bar
+from rules.identity.group import SHARED, Grouping, Vertex
 from rules.identity.model import IdentityRules
-from rules.identity.sight import Sighting, decide, find_link, see_link, see_unbinding
+from rules.identity.people import find_people
+from rules.identity.sight import Sighting, decide, find_link, see_link, see_traits, see_unbinding
 
 END = 2**62  # later than all times
+_decode = msgspec.json.Decoder(dict[str, str]).decode
 CHANGE_BITS = 20  # changes of one loaded graph are numbered in so many bits
 MAX_NODES = 500  # identifiers that hang together: with more of them evidence says nothing about a person any more
 
@@ -58,6 +64,7 @@ class Graph:
     """The part of the graph that is at hand.
 
     Args:
+        rules: if they match traits, they say how many people there are.
         records: of the identifiers that will be asked for; those that are missing are new.
         components: those of these records, by their ids.
         draw_number: gives the next number of a person or part.
@@ -127,14 +134,33 @@ class Graph:
             for key in sighting.ids[1:] or sighting.ids:
                 if see_unbinding(self._component(key).nodes[key], sighting.time):
                     changed.append(key)
+        if sighting.record and not self._is_shared(sighting.ids[0], sighting.time) and self._compare(sighting):
+            changed.append(sighting.ids[0])
         self._note_sealed(sighting)
         changes: list[Move | Carve] = []
         for number in dict.fromkeys(self.records[key].component for key in changed):
             changes += self._regroup(self.components[number], sighting)
         return tuple(changes)
 
+    def _compare(self, sighting: Sighting) -> bool:
+        """Take in what traits say: who may be the same person hangs together. Returns whether it was not known."""
+        key, matching = sighting.ids[0], self.rules.matching
+        if matching is None or not see_traits(self._component(key).nodes[key], sighting.record, sighting.time):
+            return False
+        line = bar(matching, 1)
+        for other in sighting.candidates:
+            record = self.records.get(other)
+            if other == key or record is None or not record.component:
+                continue
+            said = [_decode(traits.text) for traits in self.components[record.component].nodes[other].records]
+            if any(line.verdict(compare(sighting.record, values, matching)) != "apart" for values in said):
+                self._unite(key, other, sighting.time)
+        return True
+
     def _note_sealed(self, sighting: Sighting) -> None:
         for key, sealed in sighting.sealed.items():
+            if key not in sighting.ids:  # it identifies nobody
+                continue
             record = self._record(key)
             if not record.component:
                 if record.sealed != sealed:
@@ -229,7 +255,7 @@ class Graph:
 
     def _settle(self, component: Component) -> None:
         """Let the identifiers fall into people. The oldest number of a person is the person's."""
-        grouping = group(component, self.rules)
+        grouping = find_people(component, self.rules)
         _remember(component, grouping, self.rules.version)
         people: dict[int, int] = {}
         for members in grouping.groups:

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cdp.clock import DAY
-from cdp.identity import DAYS_KEPT, Component, Decision, Link, Node, Seen
+import msgspec
 
+from cdp.clock import DAY
+from cdp.identity import DAYS_KEPT, Component, Decision, Link, Node, Seen, Traits
+
+RECORDS_KEPT = 8
 EXPRESS_KINDS = frozenset({"identify", "alias"})
 EXPRESS_EVENTS = frozenset({"$SignUp", "$BindID"})  # of kind track
 
@@ -22,6 +25,7 @@ class Sighting:
         unbinds: it says that the weaker identifiers part from the strongest; a lone one parts from everybody.
         sealed: the encrypted forms of personal identifiers, by key.
         record: the traits that came with it, as they are compared; empty if there are none.
+        candidates: keys of identifiers that may be the same person's by their traits.
         decisions: what somebody decided, if it is a decision.
     """
 
@@ -34,12 +38,13 @@ class Sighting:
     unbinds: bool = False
     sealed: Mapping[str, str] = field(default_factory=dict)
     record: Mapping[str, str] = field(default_factory=dict)
+    candidates: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
 
     @property
     def keys(self) -> list[str]:
         """All identifiers that it is about."""
-        return [*self.ids, *(key for decision in self.decisions for key in (decision.a, decision.b))]
+        return [*self.ids, *self.candidates, *(key for decision in self.decisions for key in (decision.a, decision.b))]
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -90,6 +95,17 @@ def see_unbinding(node: Node, time: int) -> bool:
         return False
     node.unbound = sorted([*node.unbound, time])
     return True
+
+
+def see_traits(node: Node, values: Mapping[str, str], time: int) -> bool:
+    """Keep traits that came with an identifier, the first of all if they are many. Returns whether they were not known."""
+    text = msgspec.json.encode(values, order="sorted").decode()
+    before = {traits.text: traits.time for traits in node.records}
+    if before.get(text, time + 1) <= time:
+        return False
+    after = sorted((since, said) for said, since in (before | {text: time}).items())[:RECORDS_KEPT]
+    node.records = [Traits(since, said) for since, said in after]
+    return {said: since for since, said in after} != before
 
 
 def decide(component: Component, decision: Decision) -> bool:

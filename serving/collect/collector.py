@@ -19,11 +19,14 @@ import msgspec
 
 from cdp.clock import Clock
 from cdp.errors import InvalidEvent, Unavailable
-from cdp.events import DeadLetter, encode
+from cdp.events import EMPTY_OBJECT, DeadLetter, encode
+from cdp.mask import mask_all
+from cdp.seal import LETTER
 from cdp.topics import Names
+from rules.seal import Sealer
 from serving import metrics
 from serving.collect.body import unpack
-from serving.collect.dialects.segment import Message, Segment
+from serving.collect.dialects.segment import SUCCESS, Message, Segment
 from serving.collect.draft import Answer, Broken, Dialect, Incoming, Opened, RefusedError
 from serving.collect.finish import MAX_MESSAGE_ID, Arrival, Finish
 from serving.collect.publish import Publisher, Record
@@ -92,8 +95,55 @@ class Collector:
 
     async def handle(self, dialect: Dialect, request: Request) -> Reply:
         """Answer a request. Never raises."""
+        return await self._answer(dialect, request, self._collect(dialect, request))
+
+    def plain(self, dialect: Dialect, request: Request) -> Record | None:
+        """The record of a request that holds one plain message, of a known key; None, and nothing is done, if any other.
+
+        For servers that can do without a task for it: the record is for `publisher.hand_over`, then comes `taken` or `save`.
+        """
+        if self.quick is None or type(dialect) is not Segment or not dialect.said or request.method != "POST" or request.query:
+            return None
         try:
-            reply = await self._collect(dialect, request)
+            return self._plain(self.quick, dialect, request, self.clock())
+        except Exception:  # whatever it is: the general way finds it again, and answers in our shape
+            return None
+
+    def _plain(self, quick: Quick, dialect: Segment, request: Request, received_at: int) -> Record | None:
+        headers = dict(request.headers)
+        key = header_key(headers.get(b"authorization", b"").decode("latin-1"))
+        encoding = headers.get(b"content-encoding", b"").decode("latin-1").lower()
+        body = unpack(request.body, encoding, self.max_batch_bytes)
+        opened = dialect.open(Incoming("POST", request.path, {}, {}, key, body))
+        grant = self.credentials.known(key or opened.key)
+        (message,) = opened.messages
+        if not isinstance(grant, Grant) or not _is_free(grant) or not isinstance(message, Message):
+            return None
+        skew = skew_of(opened.sent_at, received_at)
+        agent = headers.get(b"user-agent", b"").decode("latin-1")
+        forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1") if self.trust_proxy else ""
+        arrival = Arrival(grant.name, received_at, skew, opened.timestamp, client_of(request, forwarded), agent)
+        return quick.of(dialect.said, opened, arrival)(message)
+
+    def taken(self, dialect: Dialect, request: Request) -> Reply:
+        """The answer to a request whose record Kafka has."""
+        metrics.accepted.inc()
+        metrics.count_request(dialect.name, SUCCESS.status)
+        return replying(SUCCESS, request)
+
+    async def save(self, dialect: Dialect, request: Request, record: Record, error: str) -> Reply:
+        """Answer a request whose record Kafka did not take. Never raises."""
+        log.warning("Kafka did not take a record: %s", error)
+        return await self._answer(dialect, request, self._save(request, record))
+
+    async def _save(self, request: Request, record: Record) -> Reply:
+        await self.publisher.publish([record])
+        metrics.accepted.inc()
+        return replying(SUCCESS, request)
+
+    async def _answer(self, dialect: Dialect, request: Request, work: Awaitable[Reply]) -> Reply:
+        try:
+            reply = await work
         except RefusedError as error:
             metrics.rejected.labels(error.code).inc()
             await self.count_rejected(error.code)
@@ -175,7 +225,8 @@ class Collector:
         if grant.quota_rate is not None:
             self.charge(grant, len(opened.messages))
         arrival = Arrival(
-            grant.name, received_at, skew_of(opened.sent_at, received_at), opened.timestamp, self._client(request, incoming),
+            grant.name, received_at, skew_of(opened.sent_at, received_at), opened.timestamp,
+            client_of(request, incoming.headers.get("x-forwarded-for", "") if self.trust_proxy else ""),
             incoming.headers.get("user-agent", ""),
         )  # fmt: skip
         records, refused = await self._map(dialect, opened, arrival)
@@ -186,11 +237,6 @@ class Collector:
                 metrics.dead_lettered.labels(error.reason).inc()
         return replying(dialect.answer(opened, refused), request)
 
-    def _client(self, request: Request, incoming: Incoming) -> str:
-        """The client's address; a proxy of ours adds it at the end of what others may have written."""
-        forwarded = incoming.headers.get("x-forwarded-for") if self.trust_proxy else None
-        return forwarded.rpartition(",")[2].strip() if forwarded else request.ip
-
     async def _map(
         self, dialect: Dialect, opened: Opened, arrival: Arrival
     ) -> tuple[list[Record], list[tuple[int, InvalidEvent]]]:
@@ -200,19 +246,20 @@ class Collector:
         quick: Callable[[Message], Record | None] = _never
         if self.quick is not None and type(dialect) is Segment:
             quick = self.quick.of(dialect.said, opened, arrival)
-        for index, message in enumerate(opened.messages):
-            if index % EVENTS_BETWEEN_BREATHS == EVENTS_BETWEEN_BREATHS - 1:
+        for start in range(0, len(opened.messages), EVENTS_BETWEEN_BREATHS):
+            if start:
                 await asyncio.sleep(0)
-            plain = quick(message) if isinstance(message, Message) else None
-            if plain is not None:
-                records.append(plain)
-                continue
-            record = self._record(dialect, message, opened, arrival)
-            if isinstance(record, InvalidEvent):
-                refused.append((index, record))
-                letter = dead_letter(dialect, _text_of(message, index, opened), record, opened, arrival)
-                record = Record(self.names.dead_letters, arrival.source, encode(letter))
-            records.append(record)
+            for index, message in enumerate(opened.messages[start : start + EVENTS_BETWEEN_BREATHS], start):
+                record = quick(message) if isinstance(message, Message) else None
+                if record is None:
+                    found = self._record(dialect, message, opened, arrival)
+                    if isinstance(found, InvalidEvent):
+                        refused.append((index, found))
+                        text = _text_of(message, index, opened)
+                        letter = dead_letter(dialect, text, found, opened, arrival, self.finish.sealer())
+                        found = Record(self.names.dead_letters, arrival.source, encode(letter))
+                    record = found
+                records.append(record)
         return records, refused
 
     def _record(self, dialect: Dialect, message: Any, opened: Opened, arrival: Arrival) -> Record | InvalidEvent:
@@ -225,6 +272,16 @@ class Collector:
         except Exception:  # a message that we did not foresee must not take the others of its batch with it
             log.exception("an unexpected error in a message of the dialect %s", dialect.name)
             return InvalidEvent("unreadable", "", "The message could not be understood; the collector's log tells more.")
+
+
+def client_of(request: Request, forwarded: str) -> str:
+    """The client's address; a proxy of ours adds it at the end of what others may have written, "" if none is trusted."""
+    return forwarded.rpartition(",")[2].strip() if forwarded else request.ip
+
+
+def _is_free(grant: Grant) -> bool:
+    """Whether it is a write key's that nothing is to be checked of."""
+    return grant.role is None and grant.quota_rate is None and grant.origins is ANY_ORIGIN
 
 
 def _never(_: Message) -> None:
@@ -246,26 +303,30 @@ def _text_of(message: Any, index: int, opened: Opened) -> bytes:
     return opened.texts()[index] if opened.texts is not None else _encode_anything(message)
 
 
-def dead_letter(dialect: Dialect, text: bytes, error: InvalidEvent, opened: Opened, arrival: Arrival) -> DeadLetter:
-    """What is kept of a message that could not be used; of a huge one, its beginning."""
+def dead_letter(
+    dialect: Dialect, text: bytes, error: InvalidEvent, opened: Opened, arrival: Arrival, sealer: Sealer
+) -> DeadLetter:
+    """What is kept of a message that could not be used; of a huge one, its beginning. What came is sealed whole."""
     return DeadLetter(
         stage="collect",
         reason=error.reason,
         time=arrival.received_at,
-        payload=text[:MAX_PAYLOAD].decode("utf-8", "replace"),
-        field=error.field,
-        detail=str(error)[:1000],
-        message_id=_message_id(text),
+        payload=sealer.whole(LETTER, text[:MAX_PAYLOAD].decode("utf-8", "replace")),
+        field=mask_all(error.field),
+        detail=sealer.explanation(str(error)[:1000], error.field),
+        message_id=sealer.message_id(_message_id(text)),
         source=arrival.source,
         letter_id=uuid4().hex,
         dialect=dialect.name,
-        request=_request_of(opened),
+        request=_request_of(opened, sealer),
     )
 
 
-def _request_of(opened: Opened) -> msgspec.Raw:
+def _request_of(opened: Opened, sealer: Sealer) -> msgspec.Raw:
+    """What the request said for all of its messages: a JSON text that holds the sealed object; {} if it said nothing."""
     said = {"sent_at": opened.sent_at, "timestamp": opened.timestamp, "context": opened.context or None}
-    return msgspec.Raw(_encode_anything({name: value for name, value in said.items() if value is not None}))
+    given = {name: value for name, value in said.items() if value is not None}
+    return msgspec.Raw(encode(sealer.whole(LETTER, _encode_anything(given).decode()))) if given else EMPTY_OBJECT
 
 
 def _message_id(text: bytes) -> str:

@@ -15,6 +15,7 @@ import msgspec
 from cdp.clock import DAY, SECOND
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_EVENTS, Event, Identifier, Item, Kind, Source, encode
+from rules.seal import Sealer
 from serving.collect.draft import Draft, ItemDraft, Object
 from serving.collect.publish import Record
 from serving.collect.times import Stamp, event_time, skew_of
@@ -71,14 +72,6 @@ class Police(Protocol):
         """Check a draft."""
 
 
-class _Decoded(Event, gc=False):
-    """An event whose objects are still decoded; on the wire it is the same."""
-
-    properties: Any = {}  # noqa: RUF012 - msgspec gives each its own
-    traits: Any = {}  # noqa: RUF012
-    context: Any = {}  # noqa: RUF012
-
-
 @dataclass(frozen=True)
 class Finish:
     """Finishes drafts.
@@ -86,12 +79,14 @@ class Finish:
     Args:
         events, items: the topics.
         max_bytes: largest event, encoded.
+        sealer: seals what is personal, as it is now.
         police: the tracking plan, as it is now.
     """
 
     events: str
     items: str
     max_bytes: int
+    sealer: Callable[[], Sealer]
     enrich: Enrich | None = None
     police: Callable[[], Police | None] = lambda: None
 
@@ -106,7 +101,7 @@ class Finish:
         except (msgspec.DecodeError, UnicodeError) as error:
             raise InvalidEvent("invalid_json", "", f"The event is not valid JSON: {error}.") from error
 
-    def _seal(self, topic: str, key: str, value: bytes) -> Record:
+    def _record(self, topic: str, key: str, value: bytes) -> Record:
         """The record, if it is not too large or too deep."""
         if len(value) > self.max_bytes:
             raise too_large(self.max_bytes)
@@ -128,37 +123,40 @@ class Finish:
         police = self.police()
         if police is not None:
             police(draft, arrival.source)
+        sealer = self.sealer()
+        ids = sealed_ids(ids, sealer)
         context = draft.context | note if note else draft.context
-        event = _Decoded(
-            message_id=_message_id(draft.message_id),
+        event = Event(
+            message_id=sealer.message_id(_message_id(draft.message_id)),
             kind=draft.kind,
-            event=name,
+            event=sealer.label(name),
             time=time,
             received_at=arrival.received_at,
             ids=ids,
-            channel=text(draft.channel) or DEFAULT_CHANNEL.get(draft.kind, ""),
-            store=text(draft.store),
-            properties=draft.properties,
-            traits=draft.traits,
-            context=context,
-            source=Source(arrival.source, draft.library, draft.version, arrival.replay_of),
+            channel=sealer.label(text(draft.channel)) or DEFAULT_CHANNEL.get(draft.kind, ""),
+            store=sealer.label(text(draft.store)),
+            properties=msgspec.Raw(sealer.properties(encode(draft.properties))),
+            traits=msgspec.Raw(sealer.traits(encode(draft.traits))),
+            context=msgspec.Raw(sealer.context(encode(context))),
+            source=Source(arrival.source, sealer.label(draft.library), draft.version, arrival.replay_of),
             bot=bot,
             traffic=traffic,
         )
-        return self._seal(self.events, _key(ids), encode(event))
+        return self._record(self.events, _key(ids), encode(event))
 
     def _item(self, draft: ItemDraft, arrival: Arrival) -> Record:
         time, _ = event_time(draft.timestamp, False, arrival.skew or 0, arrival.received_at)
         for name, value in (("item_type", draft.item_type), ("item_id", draft.item_id)):
             if not value or len(value) > MAX_IDENTIFIER or "\x00" in value:
                 raise InvalidEvent("invalid_item", name, f"{name} must have 1 to {MAX_IDENTIFIER} characters, and no NUL.")
+        sealer = self.sealer()
         item = Item(
-            item_type=draft.item_type, item_id=draft.item_id, time=time, received_at=arrival.received_at,
-            message_id=_message_id(draft.message_id), operation=draft.operation,
-            properties=msgspec.Raw(encode(draft.properties)),
-            source=Source(arrival.source, draft.library, draft.version, arrival.replay_of),
+            item_type=sealer.label(draft.item_type), item_id=sealer.label(draft.item_id), time=time,
+            received_at=arrival.received_at, message_id=sealer.message_id(_message_id(draft.message_id)),
+            operation=draft.operation, properties=msgspec.Raw(sealer.properties(encode(draft.properties))),
+            source=Source(arrival.source, sealer.label(draft.library), draft.version, arrival.replay_of),
         )  # fmt: skip
-        return self._seal(self.items, f"{draft.item_type}:{draft.item_id}", encode(item))
+        return self._record(self.items, f"{item.item_type}:{item.item_id}", encode(item))
 
 
 def too_large(limit: int) -> InvalidEvent:
@@ -227,6 +225,15 @@ def _check_ids(ids: list[Identifier], kind: Kind) -> None:
         raise InvalidEvent("missing_identifier", "userId", "The message says nobody.", "Send userId or anonymousId.")
     if kind == "alias" and len(ids) < 2:
         raise InvalidEvent("missing_identifier", "previousId", "An alias message needs two identifiers.")
+
+
+def sealed_ids(ids: list[Identifier], sealer: Sealer) -> list[Identifier]:
+    """The identifiers as they are written down, each once. Raises InvalidEvent if none of them identifies anybody."""
+    found = dict.fromkeys(sealer.identifier(one.type, one.value) for one in ids)
+    found.pop(None, None)
+    if not found:
+        raise InvalidEvent("missing_identifier", "ids", "No identifier that identifies anybody.", "Send userId or anonymousId.")
+    return [one for one in found if one is not None]
 
 
 def _key(ids: list[Identifier]) -> str:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cdp.errors import InvalidEvent
-from cdp.events import EMPTY_OBJECT, Event, Identifier, Kind, Source, encode
+from cdp.events import EMPTY_OBJECT, Identifier, Kind, Source, encode
+from rules.seal import Sealer, has_signs, may_hold_personal
 from serving.collect.dialects.segment import Message, Segment
 from serving.collect.draft import Object, Opened
 from serving.collect.enrich import OPENINGS
@@ -21,6 +22,7 @@ from serving.collect.finish import (
     MAX_IDENTIFIER,
     MAX_MESSAGE_ID,
     MAX_NAME,
+    UNVERIFIED,
     Arrival,
     Finish,
     may_be_deep,
@@ -28,21 +30,55 @@ from serving.collect.finish import (
     time_of,
 )
 from serving.collect.publish import Record
+from serving.collect.times import EARLIEST, LATEST_AHEAD, parse
 
-REMEMBERED, MAX_REMEMBERED = 8192, 4096  # contexts, and bytes of each
+REMEMBERED, MAX_REMEMBERED = 8192, 4096  # senders and their contexts, and bytes of each context
+EMPTY = b"{}"
+OPENING_BRACKET, OPENING_BRACE = b"[{"  # a single byte is found much faster than two
+LOOKED_AT = frozenset({"channel", "store_id", "$ip"})  # what the general way reads of properties
 KINDS: dict[Any, Kind] = {"track": "track", "page": "page", "screen": "screen", "identify": "identify"}
-NAMES: dict[Kind, str] = {"track": "event", "page": "name", "screen": "name"}
+
+
+class _Written(msgspec.Struct, omit_defaults=True, gc=False):
+    """An Event as it is written here: `context` brings the fields that follow from it along, as text."""
+
+    message_id: str
+    kind: Kind
+    time: int
+    received_at: int
+    ids: list[Identifier]
+    context: msgspec.Raw
+    event: str = ""
+    properties: msgspec.Raw = EMPTY_OBJECT
+    traits: msgspec.Raw = EMPTY_OBJECT
+
+
+class _Follows(msgspec.Struct, omit_defaults=True, gc=False):
+    """The fields of an Event that follow from its context, besides itself."""
+
+    source: Source
+    channel: str = ""
+    store: str = ""
+    bot: bool = False
+    traffic: str = ""
 
 
 class _Known(NamedTuple):
-    """A context as it is written, and what it says about its events."""
+    """What a context says about its events, sealed.
 
-    written: msgspec.Raw
-    bot: bool
-    traffic: str
-    channel: str
-    store: str
-    source: Source
+    Attributes:
+        written: the context, as text.
+        follows: the other fields, as text, each with a comma before it.
+        both: one after the other.
+    """
+
+    written: bytes
+    follows: bytes
+    both: msgspec.Raw
+    has_page: bool
+
+
+_Contexts = dict[tuple[Kind, bytes], _Known | None]
 
 
 class Quick:
@@ -51,11 +87,17 @@ class Quick:
     def __init__(self, finish: Finish) -> None:
         self._finish = finish
         self._general = Segment("")
-        self._contexts: dict[tuple[Any, ...], _Known | None] = {}
+        self._contexts: dict[tuple[Any, ...], _Contexts] = {}
+        self._remembered = 0
+        self._properties: dict[bytes, bool] = {}
+        self._harmless: set[str] = set()
 
     def forget(self) -> None:
-        """Look at every context anew: what enriching goes by has changed."""
+        """Look at everything anew: what enriching or sealing goes by has changed."""
         self._contexts.clear()
+        self._remembered = 0
+        self._properties.clear()
+        self._harmless.clear()
 
     def of(self, said: str, opened: Opened, arrival: Arrival) -> Callable[[Message], Record | None]:
         """For the messages of one request: the record of a plain message; None if it is not plain, or wrong.
@@ -63,46 +105,52 @@ class Quick:
         One function, called for each event of a batch: what it would look up again and again is bound here.
         """
         police = self._finish.police()
-        concerns = police.concerns if police is not None else _concerns_nothing
+        concerns = police.concerns if police is not None else None
         topic, max_bytes, received_at = self._finish.events, self._finish.max_bytes, arrival.received_at
+        earliest, latest = _as_it_stands(arrival)
+        sealer, passes = self._finish.sealer(), self._passes
+        sender = opened.context_text, arrival.source, arrival.ip, arrival.agent
+        contexts = self._contexts.get(sender)
+        if contexts is None:
+            self._make_room()
+            contexts = self._contexts[sender] = {}
 
-        def record(message: Message) -> Record | None:
-            kind = _kind(said or message.type)
+        def record(message: Message) -> Record | None:  # noqa: PLR0912 - one function, called for each event
+            kind = KINDS.get(type_) if type(type_ := said or message.type) is str else None
             if kind is None:
                 return None
             name = message.event if kind == "track" else "" if kind == "identify" else message.name or ""
             message_id = message.message_id
-            if type(name) is not str or len(name) > MAX_NAME or (not name and kind == "track") or concerns(kind, name):
+            if type(name) is not str or len(name) > MAX_NAME or (not name and kind == "track"):
                 return None
             if type(message_id) is not str or not 0 < len(message_id) <= MAX_MESSAGE_ID:
                 return None
-            ids = _ids(message, kind)
-            if not ids or _is_looked_at(message.properties):
+            if concerns is not None and concerns(kind, name):
                 return None
-            if message.traits is not EMPTY_OBJECT and not _is_flat(bytes(message.traits)):
+            ids = _ids(message, kind, sealer)
+            properties, traits = message.properties, _sealed(message.traits, sealer)
+            if not ids or traits is None or (properties is not EMPTY_OBJECT and not passes(properties, sealer)):
                 return None
-            known = self._known(message, kind, name, opened, arrival)
-            if known is None:
+            if may_hold_personal(f"{message_id} {message.user_id} {message.anonymous_id} {name}"):
                 return None
-            written, bot, traffic, channel, store, source = known
-            time, note = _time(message, arrival)
-            event = Event(
-                message_id=message_id,
-                kind=kind,
-                event=name,
-                time=time,
-                received_at=received_at,
-                ids=ids,
-                channel=channel or DEFAULT_CHANNEL.get(kind, ""),
-                store=store,
-                properties=message.properties,
-                traits=message.traits,
-                context=_with_note(written, note) if note else written,
-                source=source,
-                bot=bot,
-                traffic=traffic,
-            )
-            value = encode(event)
+            context = bytes(message.context)
+            try:
+                known = contexts[kind, context]
+            except KeyError:
+                known = self._look(message, kind, opened, arrival)
+                if len(context) <= MAX_REMEMBERED:
+                    self._make_room()
+                    contexts[kind, context] = known
+            if known is None or (name in OPENINGS and not known.has_page):
+                return None
+            time, context_and_more = None, known.both
+            if message.original_timestamp is None and message.sent_at is None:
+                time = parse(message.timestamp)
+            if time is None or not earliest <= time <= latest:
+                time, note = _time(message, arrival)
+                if note:
+                    context_and_more = msgspec.Raw(_with_note(known.written, note) + known.follows)
+            value = encode(_Written(message_id, kind, time, received_at, ids, context_and_more, name, properties, traits))
             if len(value) > max_bytes:
                 return None
             strongest = ids[0]
@@ -110,49 +158,76 @@ class Quick:
 
         return record
 
-    def _known(self, message: Message, kind: Kind, name: str, opened: Opened, arrival: Arrival) -> _Known | None:
-        context = bytes(message.context)
-        if (kind in DEFAULT_CHANNEL or name in OPENINGS) and b'"page"' not in context:
-            return None
-        key = (context, kind, opened.context_text, arrival.source, arrival.ip, arrival.agent)
-        try:
-            return self._contexts[key]
-        except KeyError:
-            known = self._look(message, kind, name, opened, arrival)
-        if len(context) <= MAX_REMEMBERED:
-            if len(self._contexts) >= REMEMBERED:
-                self._contexts.clear()  # cheaper than keeping an order
-            self._contexts[key] = known
-        return known
+    def _passes(self, properties: msgspec.Raw, sealer: Sealer) -> bool:
+        """Whether properties go on as they came: nobody has to look into them, and nothing in them is personal.
 
-    def _look(self, message: Message, kind: Kind, name: str, opened: Opened, arrival: Arrival) -> _Known | None:
-        """What a context says; None if it is wrong, or names the person."""
+        Shops say the same of a product again and again, so that what was found is remembered.
+        """
+        text_ = bytes(properties)
+        passes = self._properties.get(text_)
+        if passes is None:
+            passes = self._are_harmless(text_, sealer)
+            if len(text_) <= MAX_REMEMBERED:
+                if len(self._properties) >= REMEMBERED:
+                    self._properties.clear()
+                self._properties[text_] = passes
+        return passes
+
+    def _are_harmless(self, properties: bytes, sealer: Sealer) -> bool:
         try:
-            draft = self._general.read(Message(type=kind, event=name, name=name, context=message.context), opened)
+            found = _decode_names(properties)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return False
+        if not self._harmless.issuperset(found):
+            if any(name in LOOKED_AT or sealer.is_personal_name(name) for name in found):
+                return False
+            if len(self._harmless) < REMEMBERED:
+                self._harmless.update(found)
+        is_flat = len(properties) - len(properties.translate(None, b"{[")) == 1
+        if is_flat and b"=" not in properties:
+            return not has_signs(properties)
+        return not _has_depth(properties) and not sealer.is_personal(properties)
+
+    def _make_room(self) -> None:
+        """For one more sender or context."""
+        if self._remembered >= REMEMBERED:
+            self.forget()  # cheaper than keeping an order
+        self._remembered += 1
+
+    def _look(self, message: Message, kind: Kind, opened: Opened, arrival: Arrival) -> _Known | None:
+        """What a context says; None if it is wrong, names the person, or lacks the page that an event of its kind was on."""
+        try:
+            draft = self._general.read(Message(type=kind, event="-", context=message.context), opened)
         except InvalidEvent:
             return None
-        if any(value not in (None, "") for _, value, _ in draft.ids):
+        has_page = isinstance(draft.context.get("page"), dict)
+        if any(value not in (None, "") for _, value, _ in draft.ids) or (kind in DEFAULT_CHANNEL and not has_page):
             return None
-        channel, store = text(draft.channel), text(draft.store)
+        sealer = self._finish.sealer()
+        channel, store = sealer.label(text(draft.channel)), sealer.label(text(draft.store))
         bot, traffic = self._finish.enrich(draft, arrival.ip, arrival.agent) if self._finish.enrich is not None else (False, "")
-        written = encode(draft.context)
+        written = sealer.context(encode(draft.context))
         if may_be_deep(written):
             return None
-        source = Source(arrival.source, draft.library, draft.version)
-        return _Known(msgspec.Raw(written), bot, traffic, channel, store, source)
+        source = Source(arrival.source, sealer.label(draft.library), draft.version)
+        follows = _Follows(source, channel or DEFAULT_CHANNEL.get(kind, ""), store, bot, traffic)
+        fields = encode(follows)[1:-1]
+        more = b"," + fields if fields else b""
+        return _Known(written, more, msgspec.Raw(written + more), has_page)
 
 
-def _concerns_nothing(kind: Kind, event: str) -> bool:
-    return False
+def _as_it_stands(arrival: Arrival) -> tuple[int, int]:
+    """Between which times a message's own stamp is its event's time, with nothing to correct and nothing to note."""
+    if arrival.skew:
+        return 1, 0
+    received_at = arrival.received_at
+    earliest = EARLIEST if arrival.skew == 0 else max(EARLIEST, received_at - UNVERIFIED)
+    return earliest, received_at + LATEST_AHEAD
 
 
-def _kind(said: Any) -> Kind | None:
-    return KINDS.get(said) if type(said) is str else None
-
-
-def _ids(message: Message, kind: Kind) -> list[Identifier] | None:
+def _ids(message: Message, kind: Kind, sealer: Sealer) -> list[Identifier] | None:
     """The identifiers, the strongest first; None if there are none, or something is unusual about them."""
-    ids: list[Identifier] = []
+    ids: list[Identifier | None] = []
     user_id, anonymous_id = message.user_id, message.anonymous_id
     if user_id is not None:
         if type(user_id) is not str or not 0 < len(user_id) <= MAX_IDENTIFIER or "\x00" in user_id:
@@ -162,12 +237,12 @@ def _ids(message: Message, kind: Kind) -> list[Identifier] | None:
         identity = _identity(message.traits)
         if identity is None:
             return None
-        ids += identity
+        ids += [sealer.identifier(type_, value) for type_, value in identity]
     if anonymous_id is not None:
         if type(anonymous_id) is not str or not 0 < len(anonymous_id) <= MAX_IDENTIFIER or "\x00" in anonymous_id:
             return None
         ids.append(Identifier("anonymous_id", anonymous_id))
-    return ids
+    return [one for one in ids if one is not None] if None in ids else ids  # type: ignore[return-value]
 
 
 def _is_plain(value: Any) -> bool:
@@ -181,7 +256,7 @@ def _time(message: Message, arrival: Arrival) -> tuple[int, Object]:
     return time_of(arrival.timestamp if stamp is None else stamp, False, message.sent_at, arrival)
 
 
-def _identity(traits: msgspec.Raw) -> list[Identifier] | None:
+def _identity(traits: msgspec.Raw) -> list[tuple[str, str]] | None:
     """Phone and email among traits; None if the general way has to look, also for traits that stand elsewhere."""
     try:
         found = _decode_identity(traits)
@@ -190,35 +265,34 @@ def _identity(traits: msgspec.Raw) -> list[Identifier] | None:
     given = [(type_, value) for type_, value in (("phone", found.phone), ("email", found.email)) if value is not None]
     if (not given and len(bytes(traits)) <= 2) or not all(_is_plain(value) for _, value in given):
         return None
-    return [Identifier(type_, value) for type_, value in given]
+    return given
 
 
-def _with_note(context: msgspec.Raw, note: Object) -> msgspec.Raw:
+def _sealed(traits: msgspec.Raw, sealer: Sealer) -> msgspec.Raw | None:
+    """Traits with what is personal in them sealed; None if the general way has to look."""
+    if traits is EMPTY_OBJECT:
+        return traits
+    if not _is_flat(bytes(traits)):
+        return None
+    try:
+        return msgspec.Raw(sealer.traits(bytes(traits)))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def _with_note(written: bytes, note: Object) -> bytes:
     """A context as `encode` wrote it, with more fields at its end."""
-    written = bytes(context)
-    return msgspec.Raw(written[:-1] + (b"," if len(written) > len(EMPTY_OBJECT) else b"") + encode(note)[1:])
+    return written[:-1] + (b"," if len(written) > len(EMPTY) else b"") + encode(note)[1:]
 
 
 def _is_flat(text_: bytes) -> bool:
     """Whether a text is that of an object, and not too deep."""
-    return text_[:1] == b"{" and not may_be_deep(text_)
+    return text_[:1] == b"{" and not _has_depth(text_)
 
 
-def _is_looked_at(properties: msgspec.Raw) -> bool:
-    """Whether somebody has to look into properties: they hold the channel, the store or an address, or are deep."""
-    try:
-        found = _decode_properties(properties)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return True
-    return found != _NOTHING_FOUND or may_be_deep(bytes(properties))
-
-
-class _Properties(msgspec.Struct, gc=False):
-    """What the general way reads of properties."""
-
-    channel: Any = None
-    store_id: Any = None
-    ip: Any = msgspec.field(name="$ip", default=None)
+def _has_depth(text_: bytes) -> bool:
+    """`may_be_deep` for the text of an object, most of which hold no other object and no list."""
+    return (OPENING_BRACKET in text_ or OPENING_BRACE in text_[1:]) and may_be_deep(text_)
 
 
 class _Identity(msgspec.Struct, gc=False):
@@ -227,5 +301,4 @@ class _Identity(msgspec.Struct, gc=False):
 
 
 _decode_identity = msgspec.json.Decoder(_Identity).decode
-_decode_properties = msgspec.json.Decoder(_Properties).decode
-_NOTHING_FOUND = _Properties()
+_decode_names = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cdp.errors import CdpError, Unavailable
-from serving.collect.publish import KafkaPublisher, Record
+from serving.collect.publish import Done, KafkaPublisher, Record
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,10 @@ class SafePublisher:
             self._filled.set()
         self._drainer = asyncio.get_running_loop().create_task(self._drain(), name="drain-spool")
 
+    def hand_over(self, records: Sequence[Record], done: Done) -> bool:
+        """Hand records to Kafka, unless it is away; those that it does not take are for `publish`."""
+        return not self.spool.count and not self.kafka.seems_away and self.kafka.hand_over(records, done)
+
     async def publish(self, records: Sequence[Record]) -> None:
         """Return when all records are safe: with the broker, or on disk. Raises Unavailable if they may not be."""
         if not records:
@@ -121,8 +125,10 @@ class SafePublisher:
             if not error:
                 return
             log.warning("Kafka did not take %d records: %s", len(records), error)
-        await self.spool.append(records)
-        self._filled.set()
+        try:
+            await self.spool.append(records)
+        finally:
+            self._filled.set()  # also if it takes nothing: whether Kafka is still away has to be tried again
 
     async def close(self) -> None:
         """Wait for what is under way, then let go of everything."""

@@ -11,7 +11,7 @@ from cdp.events import Event, Item, Source, decode_event, encode, is_order
 from cdp.operations import check_operation
 from cdp.orders import parse_order
 from serving.collect.draft import Dialect, ItemDraft, Opened
-from serving.collect.finish import OTHERS, STRENGTH, Arrival, Finish
+from serving.collect.finish import OTHERS, STRENGTH, Arrival, Finish, sealed_ids
 from serving.collect.publish import Record
 from serving.collect.times import skew_of
 from serving.dead_letters.letters import Stored
@@ -86,11 +86,23 @@ class Intake:
         event.source = Source(event.source.name, event.source.library, event.source.version, replay_of)
         event.received_at = letter.time
         _check(event)
+        self._seal(event)
         strongest = min(event.ids, key=lambda one: STRENGTH.get(one.type, OTHERS))
         value = encode(event)
         if len(value) > self.finish.max_bytes:
             raise InvalidEvent("too_large", "", f"The event is larger than {self.finish.max_bytes} bytes.")
         return Record(self.finish.events, f"{strongest.type}:{strongest.value}", value)
+
+    def _seal(self, event: Event) -> None:
+        """Whatever a person wrote into it, and whatever was opened for that."""
+        sealer = self.finish.sealer()
+        known = {(one.type, one.value): one for one in event.ids if one.sealed}
+        event.ids = [known.get((one.type, one.value), one) for one in sealed_ids(event.ids, sealer)]
+        event.message_id = sealer.message_id(event.message_id)
+        event.event, event.channel, event.store = map(sealer.label, (event.event, event.channel, event.store))
+        event.properties = msgspec.Raw(sealer.properties(bytes(event.properties)))
+        event.traits = msgspec.Raw(sealer.traits(bytes(event.traits)))
+        event.context = msgspec.Raw(sealer.context(bytes(event.context)))
 
 
 def arrived(record: Record, now: int, items: str) -> Record:

@@ -1,6 +1,11 @@
-"""Dead letters as they stand in ClickHouse: each once, with its status (see the view `letters`)."""
+"""Dead letters as they stand in ClickHouse: each once, with its status (see the view `letters`).
 
-from dataclasses import dataclass
+What came is sealed there. It is opened here, in memory; what is asked about it can therefore not be asked of ClickHouse.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,11 +20,13 @@ from serving.errors import ApiError
 
 PREVIEW = 500
 MAX_GROUPS = 1_000
+CHUNK = 1_000
+MAX_LOOKED_AT = 50_000
 MAX_PARTITION, MAX_OFFSET = 2**16 - 1, 2**63 - 1
 
 _COLUMNS = (
     "toUnixTimestamp64Micro(event_time), stage, reason, field, detail, message_id, source, dialect, request,"
-    " if(isValidJSON(payload), JSONExtractString(payload, 'event'), ''), source_partition, source_offset, replayed"
+    " source_partition, source_offset, replayed, payload"
 )
 _IDENTITY = (  # as in the view: what is written twice is one letter
     "multiIf(letter_id != '', letter_id, origin_offset >= 0, concat(toString(origin_partition), ':', toString(origin_offset)),"
@@ -29,8 +36,6 @@ _CONDITIONS = {
     "stage": "stage = {stage:String}",
     "reason": "reason = {reason:String}",
     "source": "source = {source:String}",
-    "event": "isValidJSON(payload) AND JSONExtractString(payload, 'event') = {event:String}",
-    "text": "(positionCaseInsensitiveUTF8(payload, {text:String}) > 0 OR positionCaseInsensitiveUTF8(detail, {text:String}) > 0)",
     "since": "toUnixTimestamp64Micro(event_time) >= {since:Int64}",
     "until": "toUnixTimestamp64Micro(event_time) < {until:Int64}",
     "open": "NOT replayed",
@@ -51,7 +56,7 @@ class Position(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A letter as it is stored. `request`: what its request said for all of its messages, as JSON."""
+    """A letter, opened. `request`: what its request said for all of its messages, as JSON; `event`: its name in the payload."""
 
     time: int
     stage: str
@@ -62,11 +67,11 @@ class Stored(NamedTuple):
     source: str
     dialect: str
     request: str
-    event: str
     partition: int
     offset: int
     replayed: int
     payload: str
+    event: str = ""
 
     @property
     def id(self) -> str:
@@ -78,14 +83,17 @@ class Stored(NamedTuple):
         """For the next page."""
         return Position(self.time, self.partition, self.offset)
 
-    def view(self) -> Letter:
-        """As the API says it."""
+    def view(self, *, whole: bool = True) -> Letter:
+        """As the API says it; `whole`: with the whole payload, not with its beginning alone."""
         status: Status = "replayed" if self.replayed else "open"
         return Letter(
             id=self.id, time=to_iso(self.time), status=status, stage=self.stage, reason=self.reason, field=self.field,
             detail=self.detail, source=self.source, dialect=self.dialect, event=self.event, message_id=self.message_id,
-            payload=self.payload,
+            payload=self.payload if whole else self.payload[:PREVIEW],
         )  # fmt: skip
+
+
+Show = Callable[[Stored], Stored]
 
 
 @dataclass(frozen=True)
@@ -95,18 +103,61 @@ class Part:
     Attributes:
         limit: how many at most.
         after: beyond this position.
-        whole: with the whole payload; otherwise with its beginning.
     """
 
     limit: int
     status: Status | None = None
     after: Position | None = None
     oldest_first: bool = False
-    whole: bool = False
 
 
-def page(client: Client, wanted: Filter, zone: str, part: Part) -> list[Stored]:
-    """A part of the letters that fit. `zone`: the workspace's, for dates."""
+class Page(NamedTuple):
+    """Letters that fit, and behind which position the next may be; None: there are no more."""
+
+    letters: list[Stored]
+    next: Position | None
+
+
+def page(client: Client, wanted: Filter, zone: str, part: Part, show: Show) -> Page:
+    """A part of the letters that fit. `zone`: the workspace's, for dates; `show`: opens letters for whoever asks.
+
+    Looks at MAX_LOOKED_AT letters at most, so that a page may hold fewer than the limit though more follow.
+    Raises ApiError 422 for an unusable time.
+    """
+    found: list[Stored] = []
+    looked_at, after = 0, part.after
+    while True:
+        wanting = part.limit - len(found)
+        chunk = wanting + 1 if not _is_searched(wanted) else max(wanting + 1, CHUNK)
+        rows = _rows(client, wanted, zone, replace(part, limit=chunk, after=after))
+        for row in rows:
+            if len(found) == part.limit:
+                return Page(found, after)
+            letter = show(row)
+            after = letter.position
+            if _fits(letter, wanted):
+                found.append(letter)
+        looked_at += len(rows)
+        if len(rows) < chunk:
+            return Page(found, None)
+        if looked_at >= MAX_LOOKED_AT:
+            return Page(found, after)
+
+
+def _is_searched(wanted: Filter) -> bool:
+    return wanted.event is not None or wanted.text is not None
+
+
+def _fits(letter: Stored, wanted: Filter) -> bool:
+    """Whether a letter, as it is shown, has the event's name and the text that are looked for."""
+    if wanted.event is not None and letter.event != wanted.event:
+        return False
+    text = (wanted.text or "").lower()
+    return not text or text in letter.payload.lower() or text in letter.detail.lower()
+
+
+def _rows(client: Client, wanted: Filter, zone: str, part: Part) -> list[Stored]:
+    """Letters as they are stored, without regard to what is asked of their content."""
     conditions, parameters = _where(wanted, zone)
     if part.status is not None:
         conditions.append(_CONDITIONS[part.status])
@@ -114,16 +165,17 @@ def page(client: Client, wanted: Filter, zone: str, part: Part) -> list[Stored]:
         conditions.append(_CONDITIONS["after" if part.oldest_first else "before"])
         parameters |= dict(zip(("c_time", "c_partition", "c_offset"), part.after, strict=True))
     direction = "ASC" if part.oldest_first else "DESC"
-    payload = "payload" if part.whole else f"substringUTF8(payload, 1, {PREVIEW})"
     sql = (
-        f"SELECT {_COLUMNS}, {payload} FROM letters WHERE {' AND '.join(conditions) or '1'}"  # noqa: S608 - all of it is ours
+        f"SELECT {_COLUMNS} FROM letters WHERE {' AND '.join(conditions) or '1'}"  # noqa: S608 - all of it is ours
         f" ORDER BY event_time {direction}, source_partition {direction}, source_offset {direction} LIMIT {{limit:UInt32}}"
     )
     return [Stored(*row) for row in run(client, Query(sql, parameters | {"limit": part.limit}))]
 
 
-def summary(client: Client, wanted: Filter, zone: str) -> Summary:
-    """Counts by day, stage, reason and source."""
+def summary(client: Client, wanted: Filter, zone: str, show: Show) -> Summary:
+    """Counts by day, stage, reason and source. Raises ApiError 422 for an unusable time."""
+    if _is_searched(wanted):
+        return _counted(client, wanted, zone, show)
     conditions, parameters = _where(wanted, zone)
     where = " AND ".join(conditions) or "1"
     groups = run(
@@ -142,18 +194,40 @@ def summary(client: Client, wanted: Filter, zone: str) -> Summary:
     return Summary(open=opened, replayed=replayed, groups=[Group(**dict(zip(names, row, strict=True))) for row in groups])
 
 
-def find(client: Client, id_: str) -> Stored:
+def _counted(client: Client, wanted: Filter, zone: str, show: Show) -> Summary:
+    """The same where letters have to be opened to be counted."""
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    replayed: Counter[tuple[str, str, str, str]] = Counter()
+    after: Position | None = None
+    while True:
+        found = page(client, wanted, zone, Part(CHUNK, after=after), show)
+        for one in found.letters:
+            group = (to_iso(one.time)[:10], one.stage, one.reason, one.source)
+            counts[group] += 1
+            replayed[group] += bool(one.replayed)
+        after = found.next
+        if after is None:
+            break
+    ordered = sorted(sorted(counts, key=lambda group: (-counts[group], group[1:])), key=lambda group: group[0], reverse=True)
+    groups = [
+        Group(day=day, stage=stage, reason=reason, source=source, open=counts[group] - replayed[group], replayed=replayed[group])
+        for group in ordered[:MAX_GROUPS] for day, stage, reason, source in (group,)
+    ]  # fmt: skip
+    return Summary(open=counts.total() - replayed.total(), replayed=replayed.total(), groups=groups)
+
+
+def find(client: Client, id_: str, show: Show) -> Stored:
     """A letter by its id, or by that of its repetition. Raises ApiError 404."""
     partition, offset = (int(part) for part in id_.split("-"))
     rows = []
     if partition <= MAX_PARTITION and offset <= MAX_OFFSET:
         at = "(source_partition, source_offset) = ({p:UInt16}, {o:UInt64})"
         same = f"SELECT {_IDENTITY} FROM dead_letters WHERE {at} LIMIT 1"  # noqa: S608 - all of it is ours
-        sql = f"SELECT {_COLUMNS}, payload FROM letters WHERE {_IDENTITY} = ({same}) LIMIT 1"  # noqa: S608 - all of it is ours
+        sql = f"SELECT {_COLUMNS} FROM letters WHERE {_IDENTITY} = ({same}) LIMIT 1"  # noqa: S608 - all of it is ours
         rows = run(client, Query(sql, {"p": partition, "o": offset}))
     if not rows:
         raise ApiError(404, f"There is no dead letter {id_}.", "A new one takes about a second to arrive here.", field="id")
-    return Stored(*rows[0])
+    return show(Stored(*rows[0]))
 
 
 def decoded(payload: str) -> Any:
@@ -188,6 +262,6 @@ def position(text: Cursor) -> Position:
 
 def _where(wanted: Filter, zone: str) -> tuple[list[str], dict[str, Any]]:
     parameters: dict[str, Any] = {}
-    for name, value in wanted.model_dump(exclude_none=True).items():
+    for name, value in wanted.model_dump(exclude_none=True, exclude={"event", "text"}).items():
         parameters[name] = instant(value, name, zone) if name in ("since", "until") else value
     return [_CONDITIONS[name] for name in parameters], parameters

@@ -21,6 +21,7 @@ from serving.dead_letters.intake import Intake, arrived
 from serving.dead_letters.letters import Position, Stored
 from serving.dead_letters.models import Fault, Repaired, RepairRequest, Replayed, ReplayRequest
 from serving.dead_letters.rule import Operation, repair
+from serving.dead_letters.show import opened
 from serving.parts import Parts
 
 Outcome = Literal["", "replayed", "skipped"]
@@ -42,8 +43,8 @@ class Attempt(NamedTuple):
 
 async def repair_one(parts: Parts, intake: Intake, id_: str, request: RepairRequest) -> Repaired:
     """Repair one letter. Raises ApiError 404, Unavailable."""
-    letter = await parts.clickhouse(partial(letters.find, id_=id_))
-    attempt = _attempt(intake, letter, request.rule or [], request.payload)
+    letter = await parts.clickhouse(partial(letters.find, id_=id_, show=opened(parts.sealing.ring)))
+    attempt = _attempt(intake, letter, request.rule or [], None if request.payload is None else _plain(request.payload))
     if request.dry_run:
         return _shown(attempt, "skipped" if letter.replayed else "")
     (outcome,) = await _take(parts, [attempt])
@@ -64,10 +65,11 @@ async def replay(parts: Parts, intake: Intake, request: ReplayRequest) -> Replay
                 letters.page,
                 wanted=request.filter,
                 zone=parts.settings.timezone,
-                part=letters.Part(wanted, "open", after, oldest_first=True, whole=True),
+                part=letters.Part(wanted, "open", after, oldest_first=True),
+                show=opened(parts.sealing.ring),
             )
         )
-        attempts = [_attempt(intake, letter, request.rule, None) for letter in found]
+        attempts = [_attempt(intake, letter, request.rule, None) for letter in found.letters]
         nothing: list[Outcome] = [""] * len(attempts)
         outcomes = nothing if request.dry_run else await _take(parts, attempts)
         for attempt, outcome in zip(attempts, outcomes, strict=True):
@@ -77,10 +79,10 @@ async def replay(parts: Parts, intake: Intake, request: ReplayRequest) -> Replay
                 refusals[one.error.reason] += 1
             if len(shown) < request.show:
                 shown.append(one)
-        left -= len(found)
-        if len(found) < wanted:
+        left -= len(found.letters)
+        after = found.next
+        if after is None:
             break
-        after = found[-1].position
     return Replayed(
         matched=sum(counts.values()), passed=counts["passed"], replayed=counts["replayed"], refused=counts["refused"],
         skipped=counts["skipped"], more=left == 0, refusals=dict(refusals), shown=shown,

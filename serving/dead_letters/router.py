@@ -27,7 +27,11 @@ from serving.dead_letters.models import (
     Word,
 )
 from serving.dead_letters.replay import repair_one, replay
+from serving.dead_letters.show import masked, opened
+from serving.definitions.credentials import Grant
 from serving.errors import documented
+from serving.parts import Parts
+from serving.sealing import sees_plain
 
 router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
 
@@ -59,6 +63,11 @@ def _filter(
     return Filter(stage=stage, reason=reason, source=source, event=event, text=text, since=since, until=until)
 
 
+def _show(parts: Parts, grant: Grant) -> letters.Show:
+    """What a holder of a token sees of letters."""
+    return opened(parts.sealing.ring) if sees_plain(grant) else masked(parts.sealing.ring)
+
+
 Wanted = Annotated[Filter, Depends(_filter)]
 IntakeDep = Annotated[Intake, Depends(_intake)]
 Id = Annotated[LetterId, Path(description="Partition and offset on the topic of dead letters.")]
@@ -67,32 +76,37 @@ Id = Annotated[LetterId, Path(description="Partition and offset on the topic of 
 @router.get("", summary="Dead letters, newest first", responses=documented())
 async def list_letters(
     parts: PartsDep,
-    _: Analyst,
+    grant: Analyst,
     wanted: Wanted,
     status: Annotated[Status | None, Query(description="Only open or only replayed ones.")] = None,
     limit: Annotated[int, Query(ge=1, le=500, description="How many at most.")] = 50,
     cursor: Annotated[Cursor | None, Query(description="`next` of the page before.")] = None,
 ) -> Letters:
-    """Payloads are cut after 500 characters. Least role: analyst."""
+    """Payloads are cut after 500 characters, and masked for analysts.
+
+    To look for `event` or `text` letters have to be opened, 50,000 at most for a page: it may then hold fewer than `limit`,
+    or none, though `next` leads on. Analysts look in what is shown to them. Least role: analyst.
+    """
     after = letters.position(cursor) if cursor is not None else None
+    part = letters.Part(limit, status, after)
     found = await parts.clickhouse(
-        partial(letters.page, wanted=wanted, zone=parts.settings.timezone, part=letters.Part(limit + 1, status, after))
+        partial(letters.page, wanted=wanted, zone=parts.settings.timezone, part=part, show=_show(parts, grant))
     )
-    more = len(found) > limit
-    next_ = letters.cursor(found[limit - 1].position) if more else None
-    return Letters(letters=[one.view() for one in found[:limit]], next=next_)
+    next_ = letters.cursor(found.next) if found.next is not None else None
+    return Letters(letters=[one.view(whole=False) for one in found.letters], next=next_)
 
 
 @router.get("/summary", summary="How many, by reason, source and day", responses=documented())
-async def summary(parts: PartsDep, _: Analyst, wanted: Wanted) -> Summary:
+async def summary(parts: PartsDep, grant: Analyst, wanted: Wanted) -> Summary:
     """Days are UTC days. Least role: analyst."""
-    return await parts.clickhouse(partial(letters.summary, wanted=wanted, zone=parts.settings.timezone))
+    show = _show(parts, grant)
+    return await parts.clickhouse(partial(letters.summary, wanted=wanted, zone=parts.settings.timezone, show=show))
 
 
 @router.get("/{id:letter}", summary="One dead letter, whole", responses=documented(404))
-async def get_letter(parts: PartsDep, _: Analyst, id: Id) -> Letter:
-    """Least role: analyst."""
-    return (await parts.clickhouse(partial(letters.find, id_=id))).view()
+async def get_letter(parts: PartsDep, grant: Analyst, id: Id) -> Letter:
+    """Personal values are masked for analysts. Least role: analyst."""
+    return (await parts.clickhouse(partial(letters.find, id_=id, show=_show(parts, grant)))).view()
 
 
 @router.post("/replay", summary="Repair and replay all that fit", responses=documented(400))

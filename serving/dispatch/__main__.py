@@ -11,9 +11,10 @@ import uvloop
 from confluent_kafka import KafkaException, Producer
 from prometheus_client import start_http_server
 
-from cdp import kafka, redis
+from cdp import kafka, logs, redis
 from cdp.clock import wall_clock
 from cdp.errors import CdpError, Unavailable
+from cdp.keyring import path_of
 from cdp.settings import METRICS_DISPATCHER, Settings, settings
 from cdp.topics import Names
 from serving.collect.publish import KafkaPublisher, Record
@@ -23,6 +24,7 @@ from serving.dispatch.dispatcher import Dispatcher
 from serving.dispatch.fence import Fence
 from serving.dispatch.log_channel import LogChannel
 from serving.dispatch.outcome import Channel
+from serving.sealing import Sealing
 
 log = logging.getLogger("serving.dispatch")
 
@@ -34,7 +36,7 @@ QUICK = {"fetch.wait.max.ms": 50, "session.timeout.ms": 6_000, "heartbeat.interv
 def main() -> int:
     """Dispatch until told to stop. Returns the exit code."""
     config = settings()
-    logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logs.configure(config.log_level)
     try:
         uvloop.run(run(config))
     except CdpError as error:
@@ -44,10 +46,11 @@ def main() -> int:
 
 
 async def run(config: Settings) -> None:
-    """Wire everything and dispatch. Raises CdpError if a part stays away."""
+    """Wire everything and dispatch. Raises CdpError if a part stays away, or the keyring is of no use."""
     names = Names(config.topic_prefix)
+    sealing = Sealing(path_of(config))
     loop = asyncio.get_running_loop()
-    producer = kafka.producer(config.kafka_servers, client_id="cdp-dispatcher", linger_ms=2)
+    producer = kafka.producer(config.kafka_servers, client_id="cdp-dispatcher", linger_ms=2, report_errors_only=True)
     await asyncio.to_thread(wait_for_topic, producer, names.actions, WAIT_SECONDS)
     publisher = KafkaPublisher(lambda _: producer, loop)
     store = redis.connect_async(config.redis_url)
@@ -56,7 +59,9 @@ async def run(config: Settings) -> None:
     async def report(one_id: str, delivery: bytes) -> None:
         await publisher.publish([Record(names.deliveries, one_id, delivery)])
 
-    deliverer = Deliverer(channels(config, http), Fence(store, names), report, wall_clock, asyncio.Semaphore(webhook.CONCURRENT))
+    deliverer = Deliverer(
+        channels(config, http, sealing), Fence(store, names), report, wall_clock, asyncio.Semaphore(webhook.CONCURRENT)
+    )
     consumer = kafka.consumer(config.kafka_servers, group=names.group("dispatcher"), client_id="cdp-dispatcher", **QUICK)
     dispatcher = Dispatcher(consumer, names.actions, deliverer)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,14 +76,17 @@ async def run(config: Settings) -> None:
         await store.aclose()
 
 
-def channels(config: Settings, http: aiohttp.ClientSession) -> dict[str, Channel]:
+def channels(config: Settings, http: aiohttp.ClientSession, sealing: Sealing) -> dict[str, Channel]:
     """The channels by name. Without a webhook's URL its actions are written to the log channel's file."""
     path = config.logs_dir / "actions.jsonl"
-    to_log = LogChannel(path)
+    to_log = LogChannel(path, lambda: sealing.newest().masked)
     if not config.webhook_url:
         return {"log": to_log, "webhook": to_log.noting("no webhook configured")}
     secret = config.webhook_secret.get_secret_value()
-    return {"log": to_log, "webhook": webhook.Webhook(http, config.webhook_url, secret, wall_clock)}
+    return {
+        "log": to_log,
+        "webhook": webhook.Webhook(http, config.webhook_url, secret, wall_clock, lambda: sealing.newest().plain),
+    }
 
 
 def wait_for_topic(producer: Producer, topic: str, seconds: float) -> None:

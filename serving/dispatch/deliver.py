@@ -11,6 +11,8 @@ from typing import Protocol, TypeVar
 from cdp.clock import SECOND, Clock
 from cdp.errors import Unavailable
 from cdp.events import Action, Delivery, encode
+from cdp.mask import mask_all
+from cdp.seal import SealError
 from serving.dispatch import metrics
 from serving.dispatch.outcome import Channel, Sent
 from serving.dispatch.retry import MAX_ATTEMPTS, pause
@@ -80,6 +82,9 @@ class Deliverer:
             return Sent("gave_up", f"unknown channel {action.channel!r}")
         try:
             sent = await channel.send(action, attempt)
+        except SealError as error:  # perhaps the keyring is being put in place just now
+            log.error("action %s: %s", action.action_id, error)
+            sent = Sent("failed", "its personal values cannot be opened with this keyring")
         except Exception as error:  # a channel's bug costs this action, not the dispatcher
             log.exception("channel %s failed on action %s", action.channel, action.action_id)
             sent = Sent("failed", type(error).__name__)
@@ -92,7 +97,7 @@ class Deliverer:
     def _delivery(self, action: Action, sent: Sent, attempt: int, partition: int, offset: int) -> Delivery:
         return Delivery(
             action_id=action.action_id, attempt=attempt, status=sent.status, channel=action.channel, rule=action.rule,
-            one_id=action.one_id, person=action.person, time=self.clock(), p=partition, o=offset, detail=sent.detail,
+            one_id=action.one_id, person=action.person, time=self.clock(), p=partition, o=offset, detail=mask_all(sent.detail),
         )  # fmt: skip
 
     async def _patiently(self, do: Callable[[], Awaitable[T]]) -> T:

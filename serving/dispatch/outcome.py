@@ -1,9 +1,12 @@
-"""What a channel says of one attempt."""
+"""What a channel is given, and what it says of one attempt."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import msgspec
+
 from cdp.events import Action
+from cdp.reveal import Reveal
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,12 @@ class Sent:
     status: Literal["delivered", "failed", "gave_up"]
     detail: str = ""
     retry_after: float | None = None
+
+
+def opened(action: Action, reveal: Reveal) -> Action:
+    """An action with the texts that a person is to read: on its way here they were sealed. Raises SealError."""
+    content = {name: reveal.strictly(text) for name, text in action.content.items()}
+    return msgspec.structs.replace(action, content=content)
 
 
 class Channel(Protocol):

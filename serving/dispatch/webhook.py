@@ -2,6 +2,7 @@
 
 import hmac
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -12,7 +13,8 @@ import certifi
 
 from cdp.clock import SECOND, Clock
 from cdp.events import Action, encode
-from serving.dispatch.outcome import Sent
+from cdp.reveal import Reveal
+from serving.dispatch.outcome import Sent, opened
 
 TIMEOUT_SECONDS = 10.0
 CONCURRENT = 64
@@ -23,16 +25,23 @@ RETRIED = frozenset({408, 425, 429})
 class Webhook:
     """Posts to one URL. The receiver knows a repetition by the header Idempotency-Key, the action's id."""
 
-    def __init__(self, client: aiohttp.ClientSession, url: str, secret: str, clock: Clock) -> None:
+    def __init__(
+        self, client: aiohttp.ClientSession, url: str, secret: str, clock: Clock, reveal: Callable[[], Reveal]
+    ) -> None:  # fmt: skip
+        """`reveal` opens what is sealed in the texts, just before they are sent."""
         self._client = client
+        self._reveal = reveal
         self._url = url
         self._proxy = proxy_of(url)
         self._secret = secret.encode()
         self._clock = clock
 
     async def send(self, action: Action, attempt: int) -> Sent:
-        """Post once. 2xx is delivered; 5xx, 408, 425, 429 and silence may be tried again; all else is final."""
-        body = encode(action)
+        """Post once. 2xx is delivered; 5xx, 408, 425, 429 and silence may be tried again; all else is final.
+
+        Raises SealError.
+        """
+        body = encode(opened(action, self._reveal()))
         headers = {"Content-Type": "application/json", "Idempotency-Key": action.action_id, "X-CDP-Attempt": str(attempt)}
         if self._secret:
             headers["X-CDP-Signature"] = signature(self._secret, self._clock() // SECOND, body)

@@ -12,6 +12,7 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_EVENTS
+from cdp.seal import HASHED
 from serving.imports import convert
 from serving.imports.mapping import Condition, Conditions, EventRule, Field, Id, InvalidMapping, Mapping, Products, Test, Value
 from serving.imports.paths import NOTHING, Path, Scope, parse_path
@@ -121,7 +122,7 @@ class _Event:
         if self._message_id is None:
             return f"{self._mapping}:{self._index}:{digest(scope)}"
         made = self._message_id(scope)
-        return made if len(made) <= MAX_MESSAGE_ID else f"{self._mapping}:{sha256(made.encode()).hexdigest()}"
+        return made if len(made) <= MAX_MESSAGE_ID else f"{self._mapping}:{HASHED}{sha256(made.encode()).hexdigest()[:32]}"
 
     def _identify(self, message: Message, context: dict[str, Any], scope: Scope) -> None:
         """Put the identifiers where Segment's messages have them."""
@@ -364,7 +365,7 @@ def digest(scope: Scope) -> str:
     content: Any = scope.record
     if scope.around is not None:
         content = [(scope.place or {}).get("@index"), scope.around.record]
-    return sha256(json.dumps(content, sort_keys=True, default=str, ensure_ascii=True).encode()).hexdigest()[:32]
+    return HASHED + sha256(json.dumps(content, sort_keys=True, default=str, ensure_ascii=True).encode()).hexdigest()[:32]
 
 
 def _items(path: Path | None, scope: Scope) -> Iterator[Scope]:

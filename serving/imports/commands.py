@@ -86,6 +86,7 @@ def import_topic(  # noqa: PLR0913 - one for each option
     from serving.definitions.sender import write_key_for
     from serving.imports.deliver import Link
     from serving.imports.find import mapper_of
+    from serving.imports.protect import protector
     from serving.imports.topic import TopicImport
 
     own, names = settings(), Names(settings().topic_prefix)
@@ -101,7 +102,7 @@ def import_topic(  # noqa: PLR0913 - one for each option
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     link = Link(url, key)
-    counts = TopicImport(consumer, topic, mapper, link, _limits(own, batch_size), rejected).run(
+    counts = TopicImport(consumer, topic, mapper, link, _limits(own, batch_size), rejected, protector(own)).run(
         stop, until_end=until_end, tell=_teller()
     )
     link.close()
@@ -134,11 +135,12 @@ def _import(
 ) -> "Outcome":
     from serving.definitions.sender import write_key_for
     from serving.imports.deliver import Link
+    from serving.imports.protect import protector
     from serving.imports.run import import_file, state_key
     from serving.imports.state import State
 
     url, key = write_key_for(config, "import", write_key)
-    state = State(config.data_dir / "imports", state_key(source, mapper, url), restart=not resume)
+    state = State(config.data_dir / "imports", state_key(source, mapper, url), protect=protector(config), restart=not resume)
     link = Link(url, key)
     try:
         return import_file(source, mapper, link, state, limits)

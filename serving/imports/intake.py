@@ -80,7 +80,8 @@ async def take(
     except ClientDisconnect:  # nobody is there to hear it
         return Response(status_code=400)
     key = request.headers.get("idempotency-key")
-    held = await claim(redis, collector.names.prefix, grant.name, key, request.url.path.encode() + b"\n" + body) if key else None
+    store, asked = f"{collector.names.prefix}:idem:{grant.name}", request.url.path.encode() + b"\n" + body
+    held = await claim(redis, collector.finish.sealer().keyring, store, key, asked) if key else None
     if isinstance(held, bytes):
         return Response(held, 200, {"Idempotency-Replayed": "true"}, JSON)
     try:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from cdp.clock import from_datetime, to_iso
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
+from cdp.seal import HASHED
 from serving.imports import convert
 from serving.imports.apply import without_masked
 from serving.imports.models import Customer, Id, Line, Member, Order, Refund
@@ -144,7 +145,7 @@ def _iso(moment: datetime) -> str:
 
 
 def _digest(*content: Any) -> str:
-    return sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:32]
+    return HASHED + sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:32]
 
 
 def _validated(model: type[Model], item: Any) -> Model:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from cdp.errors import CdpError
+from serving.imports.protect import Protect, without_input
 
 
 class Reached(msgspec.Struct, kw_only=True):
@@ -37,8 +38,9 @@ class Reached(msgspec.Struct, kw_only=True):
 class State:
     """The state of one import, and beside it ``....rejected.jsonl``."""
 
-    def __init__(self, folder: Path, key: str, *, restart: bool = False) -> None:
-        """Open it, or begin it. Raises CdpError if it cannot be read or written."""
+    def __init__(self, folder: Path, key: str, *, protect: Protect = without_input, restart: bool = False) -> None:
+        """Open it, or begin it; `protect` makes of a rejected line what may be kept. Raises CdpError if it is of no use."""
+        self._protect = protect
         self.path = folder / f"{key}.json"
         self.rejected_path = folder / f"{key}.rejected.jsonl"
         try:
@@ -55,7 +57,7 @@ class State:
 
     def reject(self, entry: dict[str, Any]) -> None:
         """Keep a rejected line."""
-        self._rejected.write(msgspec.json.encode(entry, enc_hook=str) + b"\n")
+        self._rejected.write(msgspec.json.encode(self._protect(entry), enc_hook=str) + b"\n")
 
     def save(self) -> None:
         """Write down how far we are, whole or not at all; before that, the rejected lines."""

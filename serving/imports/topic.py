@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from cdp.errors import CdpError, InvalidEvent, Unavailable
 from serving.imports.apply import Mapper, encode
 from serving.imports.deliver import Batch, Link
+from serving.imports.protect import Protect, without_input
 from serving.imports.run import Limits
 
 POLL_SECONDS = 0.5
@@ -47,9 +48,14 @@ class TopicImport:
     Args:
         consumer: subscribed to nothing yet; commits only what it is told to.
         rejected: the file for records that cannot be used.
+        protect: makes of such a record what may be kept.
     """
 
-    def __init__(self, consumer: Consumer, topic: str, mapper: Mapper, link: Link, limits: Limits, rejected: Path) -> None:
+    def __init__(
+        self, consumer: Consumer, topic: str, mapper: Mapper, link: Link, limits: Limits, rejected: Path,
+        protect: Protect = without_input,
+    ) -> None:  # fmt: skip
+        self._protect = protect
         self._consumer, self._topic, self._mapper, self._link, self._limits = consumer, topic, mapper, link, limits
         self._rejected_path = rejected
         self._ended: set[int] = set()
@@ -140,7 +146,7 @@ class TopicImport:
             return
         self._rejected_path.parent.mkdir(parents=True, exist_ok=True)
         with self._rejected_path.open("ab") as file:
-            file.write(b"".join(msgspec.json.encode(entry) + b"\n" for entry in rejected))
+            file.write(b"".join(msgspec.json.encode(self._protect(entry)) + b"\n" for entry in rejected))
             file.flush()
             os.fsync(file.fileno())
 

@@ -13,6 +13,7 @@ import typer
 from cdp.errors import CdpError, Unavailable
 
 if TYPE_CHECKING:
+    from cdp.reveal import Reveal
     from serving.plan.attempt import Tried
     from serving.plan.compile import Violation
 
@@ -92,8 +93,10 @@ def draft(days: int = DAYS, each: int = EACH, limit: int = LIMIT) -> None:
     from cdp.settings import settings
     from serving.plan.service import draft_plan
 
+    reveal = _reveal()
     with _asking():
-        plan, learnt_from = draft_plan(connect(settings(), timeout=120), wall_clock(), days=days, each=each, limit=limit)
+        client = connect(settings(), timeout=120)
+        plan, learnt_from = draft_plan(client, reveal, wall_clock(), days=days, each=each, limit=limit)
     typer.echo(f"learnt from {sum(learnt_from.values()):,} events of {len(learnt_from):,} names", err=True)
     _print(plan)
 
@@ -153,9 +156,19 @@ def check(  # noqa: PLR0913 - a command's options
         verdict = try_event(plan, kind, event, _object(properties))
         _say_verdict(verdict.action, verdict.violations, as_json)
         return
+    reveal = _reveal()
     with _asking():
-        tried = try_traffic(connect(config, timeout=120), plan, wall_clock(), days=days, each=each, limit=limit)
+        tried = try_traffic(connect(config, timeout=120), reveal, plan, wall_clock(), days=days, each=each, limit=limit)
     _say_tried(tried, as_json)
+
+
+def _reveal() -> "Reveal":
+    """Opens what is sealed in events: a plan is about events as they come."""
+    from cdp.keyring import path_of, read
+    from cdp.reveal import Reveal
+    from cdp.settings import settings
+
+    return Reveal(read(path_of(settings())))
 
 
 def _say_verdict(action: str, found: "Iterable[Violation]", as_json: bool) -> None:

@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 
+from cdp.mask import looks_personal
+from rules.privacy import load_privacy
+
 MAX_DEPTH = 4
 MAX_PROPERTIES = 200
 MAX_EVENTS = 500
@@ -22,11 +25,12 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Shape:
-    """What was seen at one place: types, values of short texts, and what is inside."""
+    """What was seen at one place: types, values of short texts (a plan holds none that are personal), and what is inside."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, personal: bool = False) -> None:
+        self._personal = personal
         self.types: Counter[str] = Counter()
-        self.values: set[str] | None = set()
+        self.values: set[str] | None = None if personal else set()
         self.properties: dict[str, Shape] = {}
         self.items: Shape | None = None
 
@@ -40,11 +44,11 @@ class Shape:
             for name, inner in value.items():
                 known = self.properties.get(name)
                 if known is None and len(self.properties) < MAX_PROPERTIES:
-                    known = self.properties[name] = Shape()
+                    known = self.properties[name] = Shape(personal=self._personal or name in load_privacy().properties)
                 if known is not None:
                     known.see(inner, depth + 1)
         elif kind == "array" and depth < MAX_DEPTH:
-            self.items = self.items or Shape()
+            self.items = self.items or Shape(personal=self._personal)
             for inner in value:
                 self.items.see(inner, depth + 1)
 
@@ -52,7 +56,7 @@ class Shape:
         if self.values is None:
             return
         self.values.add(value)
-        if len(self.values) > MAX_CHOICES or len(value) > MAX_CHOICE:
+        if len(self.values) > MAX_CHOICES or len(value) > MAX_CHOICE or looks_personal(value):
             self.values = None
 
     def schema(self) -> dict[str, Any]:

@@ -77,7 +77,7 @@ async def get_violations(
 @router.post("/draft", summary="Learn a tracking plan from recent events", responses=documented(400))
 async def post_draft(parts: PartsDep, _: Ops, request: models.Traffic) -> models.DraftAnswer:
     """Nothing is put in force: read it, mend it, and PUT it. Least role: ops."""
-    draft = partial(service.draft_plan, now=parts.clock(), **request.model_dump())
+    draft = partial(service.draft_plan, reveal=parts.sealing.plain, now=parts.clock(), **request.model_dump())
     plan, learnt_from = await parts.clickhouse(draft)
     return models.DraftAnswer(plan=plan, learnt_from=learnt_from)
 
@@ -91,7 +91,8 @@ async def post_check(parts: PartsDep, _: Ops, request: models.CheckRequest) -> m
         given = request.event
         verdict = _verdict(service.try_event(plan, given.kind, given.event, given.properties), given.properties)
     if request.traffic is not None:
-        found = await parts.clickhouse(partial(service.try_traffic, plan=plan, now=parts.clock(), **request.traffic.model_dump()))
+        on_traffic = partial(service.try_traffic, reveal=parts.sealing.plain, plan=plan, now=parts.clock())
+        found = await parts.clickhouse(partial(on_traffic, **request.traffic.model_dump()))
         tried = sorted((_tried(name, one) for name, one in found.items()), key=lambda one: (-one.block, -one.checked, one.event))
     return models.CheckAnswer(version=plan.version, verdict=verdict, traffic=tried)
 

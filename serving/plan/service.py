@@ -5,6 +5,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from cdp.reveal import Reveal
 from cdp.settings import Settings
 from serving.definitions.documents import Document, read_document, rollback_document, write_document
 from serving.definitions.errors import NotFoundError
@@ -45,15 +46,19 @@ def compiled(settings: Settings, body: Any = None) -> CompiledPlan:
     return compile_plan(found.body, found.version)
 
 
-def draft_plan(client: Client, now: int, *, days: int, each: int, limit: int) -> tuple[dict[str, Any], dict[str, int]]:
+def draft_plan(
+    client: Client, reveal: Reveal, now: int, *, days: int, each: int, limit: int
+) -> tuple[dict[str, Any], dict[str, int]]:
     """A plan that recent events would fit, and how many of each name it was learnt from."""
-    learner = learn((name, properties) for name, _, properties in recent(client, now, days=days, each=each, limit=limit))
+    learner = learn((name, properties) for name, _, properties in recent(client, reveal, now, days=days, each=each, limit=limit))
     return learner.plan(), learner.learnt_from
 
 
-def try_traffic(client: Client, plan: CompiledPlan, now: int, *, days: int, each: int, limit: int) -> dict[str, Tried]:
+def try_traffic(
+    client: Client, reveal: Reveal, plan: CompiledPlan, now: int, *, days: int, each: int, limit: int
+) -> dict[str, Tried]:  # fmt: skip
     """What a plan would do to recent events, by name."""
-    return attempt(plan, recent(client, now, days=days, each=each, limit=limit))
+    return attempt(plan, recent(client, reveal, now, days=days, each=each, limit=limit))
 
 
 def try_event(plan: CompiledPlan, kind: str, event: str, properties: Mapping[str, Any]) -> Verdict:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -17,7 +17,9 @@ from typing import Any
 import msgspec
 
 from cdp.clock import DAY, Clock, date_of, to_iso
+from cdp.mask import mask_all
 from cdp.topics import Names
+from rules.seal import Sealer
 from serving.plan.compile import Verdict
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,10 @@ _decode_field = msgspec.json.Decoder(Field).decode
 
 
 class Sample(msgspec.Struct):
-    """One event that broke the plan; `properties` is the beginning of its JSON text. `time` is in microseconds."""
+    """One event that broke the plan; `properties` is the beginning of its JSON text, personal ones sealed.
+
+    `time` is in microseconds.
+    """
 
     time: int
     source: str
@@ -65,10 +70,11 @@ class Counted:
 class Violations:
     """What has broken the plan since the last flush."""
 
-    def __init__(self, names: Names, redis: Any, clock: Clock) -> None:
+    def __init__(self, names: Names, redis: Any, clock: Clock, sealer: Callable[[], Sealer]) -> None:
         self._names = names
         self._redis = redis
         self._clock = clock
+        self._sealer = sealer
         self._counts: Counter[Field] = Counter()
         self._samples: dict[str, list[bytes]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -77,9 +83,9 @@ class Violations:
         """Count a verdict's violations; never raises, never waits. Does nothing for a verdict without any."""
         if not verdict.violations:
             return
-        event, source = _clean(event, MAX_EVENT), _clean(source, MAX_SOURCE)
+        event, source = mask_all(_clean(event, MAX_EVENT)), _clean(source, MAX_SOURCE)
         for path, keyword in {(_INDEX.sub("[]", v.path), v.keyword) for v in verdict.violations}:
-            field = (event, _clean(path, MAX_EVENT), keyword, source)
+            field = (event, mask_all(_clean(path, MAX_EVENT)), keyword, source)
             self._counts[field if field in self._counts or len(self._counts) < MAX_PENDING else OTHER] += 1
         self._sample(event, source, message_id, verdict, properties)
 
@@ -90,8 +96,14 @@ class Violations:
                 return
             samples = self._samples[event] = []
         if len(samples) < SAMPLES:
-            found = [(_clean(v.path, MAX_EVENT), _clean(v.message, MAX_EVENT), v.keyword) for v in verdict.violations[:5]]
-            sample = Sample(self._clock(), source, _clean(message_id, MAX_ID), verdict.action, found, _beginning(properties))
+            sealer = self._sealer()
+            found = [
+                (mask_all(_clean(v.path, MAX_EVENT)), sealer.explanation(_clean(v.message, MAX_EVENT), v.path), v.keyword)
+                for v in verdict.violations[:5]
+            ]
+            id_ = sealer.message_id(_clean(message_id, MAX_ID))
+            seal = sealer.traits if event == "identify" else sealer.properties
+            sample = Sample(self._clock(), source, id_, verdict.action, found, _beginning(properties, seal))
             samples.append(msgspec.json.encode(sample))
 
     def start(self) -> None:
@@ -190,10 +202,10 @@ def read_samples(found: Sequence[bytes]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _beginning(properties: Mapping[str, Any]) -> str:
+def _beginning(properties: Mapping[str, Any], seal: Callable[[bytes], bytes]) -> str:
     try:
-        return msgspec.json.encode(properties)[:MAX_SAMPLE].decode("utf-8", "ignore")
-    except (TypeError, ValueError, RecursionError):
+        return seal(msgspec.json.encode(properties))[:MAX_SAMPLE].decode("utf-8", "ignore")
+    except (TypeError, ValueError, RecursionError):  # msgspec's own errors are ValueErrors
         return ""
 
 

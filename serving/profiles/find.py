@@ -13,6 +13,7 @@ from cdp.people import MAX_PERSON, person_number
 from cdp.profile import Profile, unpack
 from cdp.topics import Names
 from rules.identity import normalise
+from rules.seal import Sealer
 from serving.errors import ApiError
 
 IDENTIFIER_PATTERN = r"^[^:]+:[\s\S]+$"
@@ -36,8 +37,8 @@ async def by_one_id(redis: Any, names: Names, one_id: str) -> Found:
     return await _follow(redis, names, person, f"There is no person {one_id}.")
 
 
-async def by_identifier(redis: Any, names: Names, identifier: str) -> Found:
-    """The profile of ``type:value``, e.g. ``phone:13800000000``. Raises ApiError 404 or 422."""
+async def by_identifier(redis: Any, names: Names, sealer: Sealer, identifier: str) -> Found:
+    """The profile of ``type:value``, e.g. ``phone:13800000000``; the value may be a token. Raises ApiError 404 or 422."""
     type_, colon, value = identifier.partition(":")
     if not (type_ and colon and value):
         raise ApiError(422, "The identifier is not of the form type:value.", "For example id=phone:13800000000.", field="id")
@@ -47,7 +48,7 @@ async def by_identifier(redis: Any, names: Names, identifier: str) -> Found:
     if normal is None:
         raise ApiError(404, "This value identifies nobody: it is empty, too long or blocked by the identity rules.", field="id")
     try:
-        value = await redis.get(f"{names.identifier_prefix}{type_}:{normal}")
+        value = await redis.get(f"{names.identifier_prefix}{type_}:{sealer.key(type_, normal)}")
     except RedisError as error:
         raise _away() from error
     if value is None:

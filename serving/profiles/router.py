@@ -9,6 +9,7 @@ from cdp.clock import Calendar
 from cdp.errors import Unavailable
 from cdp.people import ONE_ID_PATTERN
 from serving.auth import Analyst, PartsDep
+from serving.definitions.credentials import Grant
 from serving.errors import documented
 from serving.parts import Parts
 from serving.profiles.find import IDENTIFIER_PATTERN, Found, by_identifier, by_one_id
@@ -27,7 +28,7 @@ _calendar = lru_cache(maxsize=4)(Calendar)
 @router.get("", summary="One person, by any identifier", responses=documented(404))
 async def get_by_identifier(
     parts: PartsDep,
-    _: Analyst,
+    grant: Analyst,
     id: Annotated[
         str,
         Query(
@@ -38,26 +39,32 @@ async def get_by_identifier(
     ],
     events: Events = RECENT,
 ) -> ProfileView:
-    """Identifiers are normalised as in events: `phone:138 0000 0000` finds `+8613800000000`. Least role: analyst."""
-    return await _answer(parts, await by_identifier(parts.redis, parts.names, id), events)
+    """Identifiers are normalised as in events: `phone:138 0000 0000` finds `+8613800000000`.
+
+    Personal values are masked for analysts. Least role: analyst.
+    """
+    return await _answer(parts, grant, await by_identifier(parts.redis, parts.names, parts.sealing.sealer(), id), events)
 
 
 @router.get("/{one_id}", summary="One person, by OneID", responses=documented(404))
 async def get_by_one_id(
     parts: PartsDep,
-    _: Analyst,
+    grant: Analyst,
     one_id: Annotated[str, Path(pattern=ONE_ID_PATTERN, description="P and ten digits.", examples=["P0000000042"])],
     events: Events = RECENT,
 ) -> ProfileView:
-    """A OneID that was merged away leads to the survivor; `asked` then holds the one asked for. Least role: analyst."""
-    return await _answer(parts, await by_one_id(parts.redis, parts.names, one_id), events)
+    """A OneID that was merged away leads to the survivor; `asked` then holds the one asked for.
+
+    Personal values are masked for analysts. Least role: analyst.
+    """
+    return await _answer(parts, grant, await by_one_id(parts.redis, parts.names, one_id), events)
 
 
-async def _answer(parts: Parts, found: Found, events: int) -> ProfileView:
+async def _answer(parts: Parts, grant: Grant, found: Found, events: int) -> ProfileView:
     recent, note = None, None
     if events:
         try:
             recent = await parts.clickhouse(partial(recent_events, profile=found.profile, limit=events))
         except Unavailable:
             note = "ClickHouse does not answer: recent events are missing here."
-    return view(found, _calendar(parts.settings.timezone), recent, note)
+    return view(found, _calendar(parts.settings.timezone), parts.sealing.shown_to(grant), recent, note)

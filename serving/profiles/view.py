@@ -7,14 +7,17 @@ import msgspec
 from cdp.clock import Calendar, to_iso
 from cdp.people import one_id
 from cdp.profile import MONEY, Profile, Tag
+from cdp.reveal import Reveal
 from rules.evaluate import Context
 from rules.load import load_rules
 from serving.profiles.find import Found
 from serving.profiles.models import AttributeView, EventView, IdentifierView, OrdersView, ProfileView, TagValue, TagView
 
 
-def view(found: Found, calendar: Calendar, recent: list[tuple[Any, ...]] | None, note: str | None) -> ProfileView:
-    """Say a profile. `recent`: rows of `recent.COLUMNS`, newest first."""
+def view(
+    found: Found, calendar: Calendar, reveal: Reveal, recent: list[tuple[Any, ...]] | None, note: str | None
+) -> ProfileView:  # fmt: skip
+    """Say a profile. `reveal`: what the asker may see of what is sealed. `recent`: rows of `recent.COLUMNS`, newest first."""
     profile = found.profile
     one = one_id(profile.person)
     return ProfileView(
@@ -24,15 +27,20 @@ def view(found: Found, calendar: Calendar, recent: list[tuple[Any, ...]] | None,
         first_seen=_iso(profile.first_seen),
         last_seen=_iso(profile.last_seen),
         events=profile.events,
-        identifiers=[_identifier(key, seen) for key, seen in sorted(profile.identifiers.items())],
+        identifiers=[
+            _identifier(key, seen, profile.sealed.get(key, ""), reveal) for key, seen in sorted(profile.identifiers.items())
+        ],
         attributes={
-            name: AttributeView(value=a.value, since=to_iso(a.time))
+            name: AttributeView(value=reveal.value(a.value), since=to_iso(a.time))
             for name, a in sorted(profile.attributes.items())
             if not a.gone
         },
-        tags={name: TagView(value=_value(name, tag), since=to_iso(tag.since)) for name, tag in sorted(profile.tags.items())},
+        tags={
+            name: TagView(value=reveal.value(_value(name, tag)), since=to_iso(tag.since))
+            for name, tag in sorted(profile.tags.items())
+        },
         orders=_orders(profile, calendar),
-        recent_events=None if recent is None else [_event(row) for row in recent],
+        recent_events=None if recent is None else [_event(row, reveal) for row in recent],
         note=note,
         as_of=_iso(profile.as_of),
     )
@@ -42,9 +50,9 @@ def _iso(micros: int) -> str | None:
     return to_iso(micros) if micros else None
 
 
-def _identifier(key: str, seen: int) -> IdentifierView:
+def _identifier(key: str, seen: int, sealed: str, reveal: Reveal) -> IdentifierView:
     type_, _, value = key.partition(":")
-    return IdentifierView(type=type_, value=value, first_seen=to_iso(seen))
+    return IdentifierView(type=type_, value=reveal.identifier(type_, value, sealed), first_seen=to_iso(seen))
 
 
 def _value(name: str, tag: Tag) -> TagValue:
@@ -62,10 +70,10 @@ def _orders(profile: Profile, calendar: Calendar) -> OrdersView:
     )  # fmt: skip
 
 
-def _event(row: tuple[Any, ...]) -> EventView:
+def _event(row: tuple[Any, ...], reveal: Reveal) -> EventView:
     time, kind, event, channel, store, message_id, properties = row
     try:
-        content = msgspec.json.decode(properties)
+        content = reveal.value(msgspec.json.decode(properties))
     except (msgspec.DecodeError, UnicodeError):
         content = properties
     return EventView(

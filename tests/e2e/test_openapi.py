@@ -20,6 +20,7 @@ from urllib.request import urlopen
 import pytest
 
 from cdp.clickhouse import PLATFORM_USER, embedded_password
+from cdp.keyring import path_of
 from cdp.settings import Settings
 from loadtest.stack import free_port_base
 from serving.app import create_app
@@ -115,6 +116,7 @@ def api(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]
     env = stack.env | {
         "CDP_DATA_DIR": str(own.data_dir),
         "CDP_PORT_BASE": str(own.port_base),
+        "CDP_KEYRING_FILE": str(path_of(stack.settings)),
         "CDP_KAFKA": stack.settings.kafka_servers,
         "CDP_REDIS": stack.settings.redis_url,
         "CDP_CLICKHOUSE": stack.settings.clickhouse_url.replace("://", f"://{PLATFORM_USER}:{password}@"),

@@ -17,7 +17,9 @@ import httpx
 import pytest
 
 from cdp.clickhouse import connect
+from cdp.keyring import path_of, read
 from cdp.people import one_id
+from cdp.reveal import Reveal
 from tests.vendors.refusing import refusing
 from tests.vendors.senders import SENDERS, Object, Sender
 
@@ -130,8 +132,9 @@ def differences(stack: Any, sent: Sent) -> list[str]:
         rows, items, letters = (
             list(client.query(query, parameters={"source": sent.source}).named_results()) for query in (EVENTS, ITEMS, LETTERS)
         )
+    reveal = Reveal(read(path_of(stack.settings)))  # of what is personal the tables hold sealed text
     for row in [*rows, *items]:
-        row |= {name: json.loads(row[name]) for name in ("properties", "traits", "context") if name in row}
+        row |= {name: reveal.value(json.loads(row[name])) for name in ("properties", "traits", "context") if name in row}
     found, persons = [], {name: set[int]() for name in facts["people"]}
     left = list(rows)
     for fact in facts["sent"]:

@@ -21,6 +21,7 @@ from loadtest.bad_requests import Keys, Maker, kinds
 from loadtest.drill_bad_input import send_all
 from loadtest.stack import free_port_base
 from serving.definitions import mint_write_key, revoke
+from tests.sealing import sealing
 
 EACH = 3
 
@@ -63,6 +64,7 @@ def collector(tmp_path_factory: pytest.TempPathFactory, kafka_servers: str, redi
     for name in ("data_dir", "port_base", "kafka", "redis", "topic_prefix"):
         env[f"CDP_{name.upper()}"] = str(getattr(settings, name))
     env["PYTHONPATH"] = str(Path(__file__).parents[2])
+    sealing(settings)  # makes the keyring, as `cdp up` would
     process = subprocess.Popen([sys.executable, "-m", "serving"], env=env)
     try:
         deadline = time.monotonic() + 60

@@ -17,6 +17,7 @@ from cdp import redis
 from cdp.clickhouse import connect
 from cdp.clock import DAY, SECOND, to_iso
 from cdp.events import DeadLetter, decode_event, encode
+from cdp.seal import LETTER
 from cdp.settings import Settings
 from cdp.topics import Names
 from serving.app import collector, create_app
@@ -29,6 +30,7 @@ from serving.definitions.cache import Credentials
 from serving.operations.ledger import COUNTS
 from sinks.migrate import migrate
 from sinks.write import FactWriter
+from tests.sealing import SEALER, sealing
 from tests.shop import NOW
 
 TABLES = ("events", "duplicates", "dead_letters", "items", "orders", "order_items")
@@ -68,6 +70,8 @@ class Desk:
             "letter_id": f"l{partition}-{offset}",
             "detail": "why",
         }
+        if more.get("stage", "collect") == "collect":
+            text = SEALER.whole(LETTER, text)
         letter = DeadLetter(reason=reason, time=NOW + offset, payload=text, **{**given, **more})
         self.unwritten.append((encode(letter), self.names.dead_letters, partition, offset))
         return f"{partition}-{offset}"
@@ -109,11 +113,12 @@ class Desk:
         self.writer.process(written)
         store = redis.connect_async(self.redis_url)
         parts = SimpleNamespace(
-            settings=self.settings, names=self.names, clock=lambda: LATER, publisher=self, redis=store,
+            settings=self.settings, sealing=sealing(self.settings),
+            names=self.names, clock=lambda: LATER, publisher=self, redis=store,
             clickhouse=self._ask, credentials=Credentials(self.settings), count_rejected=None,
         )  # fmt: skip
         self.app.state.parts = parts
-        self.app.state.collector = collector(parts, Finish(parts.names.events, parts.names.items, 262_144))
+        self.app.state.collector = collector(parts, Finish(parts.names.events, parts.names.items, 262_144, parts.sealing.sealer))
         self.app.collect = endpoints(self.app.state.collector)
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
@@ -144,6 +149,24 @@ def order(total: Any = "12,50 kr", **more: Any) -> dict[str, Any]:
     return {**message, **more}
 
 
+def test_what_came_is_sealed_opened_for_ops_and_masked_for_analysts(desk: Desk) -> None:
+    traits = {"name": "Li Na", "email": "li.na@example.com"}
+    payload = order(userId="13811112222", traits=traits, context={"library": {"name": "js"}})
+    id_, other = desk.letter(payload), desk.letter("{not json, li.na@example.com", "invalid_json")
+    whole = json.loads(desk.call("GET", f"/v1/dead-letters/{id_}").json()["payload"])
+    assert whole == payload
+    shown = desk.call("GET", f"/v1/dead-letters/{id_}", token=desk.reader).json()
+    masked = json.loads(shown["payload"])
+    assert shown["event"] == "Order Completed"
+    assert (masked["userId"], masked["traits"]) == ("138****2222", {"name": "L***", "email": "l***@example.com"})
+    assert masked["context"] == payload["context"]
+    assert "li.na" not in desk.call("GET", f"/v1/dead-letters/{other}", token=desk.reader).text
+    assert len(desk.call("GET", "/v1/dead-letters?text=li.na@").json()["letters"]) == 2
+    assert desk.call("GET", "/v1/dead-letters?text=li.na@", token=desk.reader).json()["letters"] == []
+    stored = desk.client.query("SELECT payload FROM dead_letters").result_rows
+    assert not any("li.na" in row[0] or "1381111" in row[0] for row in stored)
+
+
 def test_letters_are_listed_searched_and_counted(desk: Desk) -> None:
     ids = [desk.letter(order(n), source="shop" if n % 2 else "till") for n in range(7)]
     other = desk.letter("{not json", "invalid_json", stage="resolve", source="", letter_id="", p=3, o=44)
@@ -163,6 +186,9 @@ def test_letters_are_listed_searched_and_counted(desk: Desk) -> None:
     assert found("stage=collect&status=replayed") == []
     assert found(f"since={to_iso(NOW + 3).replace('+', '%2B')}&until={to_iso(NOW + 5)}") == [ids[4], ids[3]]
     assert found("text=%25&source=%27%20OR%201=1%20--%20%5C") == []
+    assert found("limit=2&event=Order%20Completed&source=till") == [ids[6], ids[4]]
+    searched = desk.call("GET", "/v1/dead-letters/summary?text=order%20completed&source=till").json()
+    assert (searched["open"], searched["replayed"], [group["open"] for group in searched["groups"]]) == (4, 0, [4])
     summary = desk.call("GET", "/v1/dead-letters/summary").json()
     assert (summary["open"], summary["replayed"], len(summary["groups"])) == (8, 0, 3)
     assert {

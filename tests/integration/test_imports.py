@@ -21,6 +21,7 @@ from serving.imports.mapping import parse_mapping
 from serving.imports.run import Limits
 from serving.imports.topic import Counts, TopicImport
 from tests.fake_collector import FakeCollector
+from tests.sealing import RING
 
 MAPPING = """
 name: t
@@ -38,7 +39,7 @@ def test_idempotency_keys_in_redis(redis_url: str) -> None:
         prefix = f"t{uuid4().hex}"
 
         async def begin(body: bytes = b"b", source: str = "s") -> Claim | bytes:
-            return await claim(client, prefix, source, "key", body)
+            return await claim(client, RING, f"{prefix}:idem:{source}", "key", body)
 
         held = await begin()
         assert isinstance(held, Claim)

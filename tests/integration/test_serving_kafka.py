@@ -29,6 +29,7 @@ from cdp.settings import Settings
 from cdp.topics import Names
 from serving.definitions import mint_write_key
 from serving.dispatch.fence import Fence
+from tests.sealing import sealing
 
 PARTITIONS = 4
 Record = tuple[int, int, str, dict[str, Any]]  # partition, offset, key, value
@@ -93,6 +94,7 @@ def world(tmp_path: Path, kafka_servers: str, redis_url: str) -> World:
     settings = Settings(**values)
     names = Names(settings.topic_prefix)
     kafka.ensure_topics(kafka_servers, names, PARTITIONS)
+    sealing(settings)  # makes the keyring, as `cdp up` would
     return World(settings, names, env)
 
 

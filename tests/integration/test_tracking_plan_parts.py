@@ -18,6 +18,7 @@ from serving.plan.police import NAME
 from serving.plan.service import draft_plan, try_traffic, write_plan
 from serving.plan.violations import SAMPLES, Violations, counts_key, read_samples, samples_key, total
 from sinks.migrate import migrate
+from tests.sealing import REVEAL, sealer
 
 
 @pytest.fixture(scope="module")
@@ -36,19 +37,19 @@ def client(clickhouse_settings: Settings) -> Any:
 
 
 def test_a_plan_is_learnt_from_facts_and_tried_on_them(client: Any, clickhouse_settings: Settings) -> None:
-    plan, learnt_from = draft_plan(client, wall_clock(), days=7, each=15, limit=1_000)
+    plan, learnt_from = draft_plan(client, REVEAL, wall_clock(), days=7, each=15, limit=1_000)
     assert learnt_from == {"Page Viewed": 3, "Product Viewed": 15}
     assert plan["events"]["Product Viewed"]["schema"]["required"] == ["price", "sku"]
     assert write_plan(clickhouse_settings, plan, author="test").version == 1
     found = read_document(clickhouse_settings, NAME)
     assert found is not None
-    tried = try_traffic(client, compile_plan(found.body), wall_clock(), days=7, each=1_000, limit=1_000)
+    tried = try_traffic(client, REVEAL, compile_plan(found.body), wall_clock(), days=7, each=1_000, limit=1_000)
     assert {name: dict(one.actions) for name, one in tried.items()} == {
         "Page Viewed": {"allow": 3}, "Product Viewed": {"allow": 20},
     }  # fmt: skip
     plan["events"]["Product Viewed"]["schema"]["properties"]["price"]["minimum"] = 0
     plan["events"]["Product Viewed"]["on_violation"] = "block"
-    tried = try_traffic(client, compile_plan(plan), wall_clock(), days=7, each=1_000, limit=1_000)
+    tried = try_traffic(client, REVEAL, compile_plan(plan), wall_clock(), days=7, each=1_000, limit=1_000)
     assert dict(tried["Product Viewed"].actions) == {"allow": 19, "block": 1}
 
 
@@ -57,7 +58,7 @@ def test_violations_reach_redis(redis_url: str) -> None:
 
     async def run() -> None:
         client = redis.connect_async(redis_url)
-        violations = Violations(names, client, lambda: now)
+        violations = Violations(names, client, lambda: now, sealer)
         for number in range(25):
             verdict = Verdict("warn", (Violation(f"properties.products[{number}].price", "wrong", "type"),))
             violations.record("Product Viewed", "shop", f"m{number}", verdict, {"products": []})

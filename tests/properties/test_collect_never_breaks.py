@@ -15,10 +15,11 @@ from serving.collect.draft import Broken, Incoming, RefusedError
 from serving.collect.enrich import Enricher, shipped_table
 from serving.collect.finish import Arrival, Finish
 from serving.collect.quick import Quick
+from tests.sealing import sealer
 
 NOW = 1_795_380_000_000_000
 ARRIVAL = Arrival("shop", NOW, skew=10**15)
-FINISH = Finish("events", "items", 100_000)
+FINISH = Finish("events", "items", 100_000, sealer)
 FIELDS = [
     "type", "event", "name", "messageId", "userId", "anonymousId", "previousId", "timestamp", "originalTimestamp", "sentAt",
     "properties", "traits", "context",
@@ -101,7 +102,7 @@ plain = st.fixed_dictionaries(
         ]),
     },
 )  # fmt: skip
-ENRICHED = Finish("events", "items", 100_000, Enricher(shipped_table()).enrich)
+ENRICHED = Finish("events", "items", 100_000, sealer, Enricher(shipped_table()).enrich)
 QUICK = Quick(ENRICHED)
 
 

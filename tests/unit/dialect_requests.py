@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from cdp.errors import InvalidEvent
 from serving.collect.draft import Answer, Broken, Dialect, Draft, Incoming, Opened, RefusedError
 from serving.collect.finish import Arrival, Finish
+from tests.sealing import sealer
 
 NOW = 1_795_392_000_000_000
 CAPTURED = Path(__file__).parent / "captured"
-finish = Finish("events", "items", 1_000_000)
+finish = Finish("events", "items", 1_000_000, sealer)
 
 
 def captured(name: str) -> list[Incoming]:

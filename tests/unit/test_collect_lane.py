@@ -5,7 +5,7 @@ import gzip
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -18,22 +18,39 @@ from serving.collect.endpoint import Collect
 from serving.collect.finish import Finish
 from serving.collect.lane import LaneProtocol
 from serving.collect.publish import Record
+from serving.collect.quick import Quick
 from serving.collect.router import endpoints
 from serving.definitions.credentials import Grant
+from tests.sealing import sealer
 
 NOW = 1_795_380_000_000_000
 LIMIT = 200_000
+PAUSE = 2  # seconds after which an idle connection is closed
 TRACK = {"userId": "u", "event": "E", "writeKey": "wk_1"}
 
 
 @dataclass
 class Kafka:
+    """Takes records after a while. `away`: hands nothing over; `fails`: what it says of what was handed over."""
+
     records: list[Record] = field(default_factory=list)
+    handed_over: int = 0
     delay: float = 0.0
+    away: bool = False
+    fails: str = ""
 
     async def publish(self, records: Sequence[Record]) -> None:
         await asyncio.sleep(self.delay)
         self.records += records
+
+    def hand_over(self, records: Sequence[Record], done: Callable[[str], None]) -> bool:
+        if self.away:
+            return False
+        self.handed_over += len(records)
+        if not self.fails:
+            self.records += records
+        asyncio.get_running_loop().call_later(self.delay, done, self.fails)
+        return True
 
 
 class Keys:
@@ -47,9 +64,11 @@ class Keys:
 class App:
     def __init__(self, kafka: Kafka) -> None:
         self.rejected: list[str] = []
-        self.collect: dict[str, Collect] = endpoints(
-            Collector(Names("cdp"), kafka, Keys(), lambda: NOW, Finish("e", "i", 100_000), self._count, LIMIT)  # type: ignore[arg-type]
-        )
+        finish = Finish("e", "i", 100_000, sealer)
+        collector = Collector(
+            Names("cdp"), kafka, Keys(), lambda: NOW, finish, self._count, LIMIT, trust_proxy=True, quick=Quick(finish)  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.collect: dict[str, Collect] = endpoints(collector)
         self.ordinary = 0
 
     async def _count(self, reason: str) -> None:
@@ -97,8 +116,11 @@ def served() -> Iterator[Served]:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         server = uvicorn.Server(
-            uvicorn.Config(app, http=LaneProtocol, loop="uvloop", lifespan="off", proxy_headers=False, log_config=None)
-        )
+            uvicorn.Config(
+                app, http=LaneProtocol, loop="uvloop", lifespan="off", proxy_headers=False, log_config=None,
+                timeout_keep_alive=PAUSE,
+            )
+        )  # fmt: skip
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         while not server.started:
@@ -190,3 +212,85 @@ def test_a_client_that_goes_away_loses_nothing(served: Served) -> None:
         threading.Event().wait(0.02)
     assert len(served.kafka.records) == 1
     assert served.talk(request(body()))[0][0] == 200
+
+
+PLAIN = {"messageId": "m1", "timestamp": "2026-11-22T20:00:00Z"}
+
+
+def test_a_plain_message_is_handed_over_and_gives_what_the_ordinary_way_gives(served: Served) -> None:
+    sent = request(body(**PLAIN), user_agent="A/1", x_forwarded_for="9.9.9.9, 1.2.3.4", authorization="Basic d2tfMTo=")
+    quick = served.talk(sent)
+    assert served.kafka.handed_over == 1
+    served.kafka.away = True
+    assert served.talk(sent) == quick
+    assert served.kafka.handed_over == 1
+    one, two = served.kafka.records
+    assert (one.topic, one.key) == (two.topic, two.key) == ("e", "user_id:u")
+    assert json.loads(one.value) == json.loads(two.value)
+
+
+def test_a_browser_may_read_the_answer_to_a_plain_message(served: Served) -> None:
+    ((status, headers, _),) = served.talk(request(body(**PLAIN), origin="https://shop.example"))
+    assert (status, headers["access-control-allow-origin"], served.kafka.handed_over) == (200, "https://shop.example", 1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (request(body(**PLAIN, context={"externalIds": 5})), 200), (request(body(**PLAIN, properties=5)), 200),
+        (request(body(**PLAIN, userId=None)), 200), (request(body(**PLAIN, writeKey="wk_other")), 401),
+        (request(json.dumps({"batch": [TRACK | PLAIN]}).encode(), path="/v1/batch?writeKey=wk_1"), 200),
+        (request(b"[]"), 400), (request(body(**PLAIN), path="/v1/track?writeKey=wk_1"), 200),
+    ],
+)  # fmt: skip
+def test_whatever_else_a_message_is_it_goes_the_general_way(served: Served, sent: bytes, status: int) -> None:
+    assert served.talk(sent)[0][0] == status
+    assert (served.kafka.handed_over, len(served.kafka.records)) == (0, int(status == 200))
+
+
+def test_what_kafka_did_not_take_is_saved_before_the_answer(served: Served) -> None:
+    served.kafka.fails = "_MSG_TIMED_OUT"
+    ((status, _, content),) = served.talk(request(body(**PLAIN)))
+    assert (status, json.loads(content)) == (200, {"success": True})
+    assert (served.kafka.handed_over, [record.key for record in served.kafka.records]) == (1, ["user_id:u"])
+
+
+def test_an_error_of_the_short_cut_is_not_the_sender_s(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("serving.collect.collector.client_of", broken)
+    assert served.talk(request(body(**PLAIN)))[0][0] == 500
+    monkeypatch.undo()
+    assert served.talk(request(body(**PLAIN)))[0][0] == 200
+
+
+def test_a_client_that_leaves_after_a_plain_message_disturbs_nobody(served: Served) -> None:
+    served.kafka.delay = 0.1
+    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as client:
+        client.sendall(request(body(**PLAIN)))
+    assert served.talk(request(body(**PLAIN)))[0][0] == 200
+    assert served.kafka.handed_over == 2
+
+
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        reader = client.makefile("rb")
+        client.sendall(request(body(**PLAIN)))
+        assert _read(reader)[0] == 200
+        served.kafka.delay = 1.5 * PAUSE
+        client.sendall(request(body(**PLAIN)))
+        assert _read(reader)[0] == 200
+        client.sendall(request(path="/nowhere"))
+        assert _read(reader)[0] == 404
+        assert reader.read() == b""
+
+
+def test_a_pause_is_counted_from_the_last_answer(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        reader = client.makefile("rb")
+        for _ in range(5):  # longer than one pause altogether
+            client.sendall(request(body(**PLAIN)))
+            assert _read(reader)[0] == 200
+            threading.Event().wait(0.25 * PAUSE)
+        assert served.app.ordinary == 0

@@ -14,10 +14,11 @@ from serving.collect.finish import MAX_DEPTH, Arrival, Finish
 from serving.collect.publish import Record
 from serving.collect.quick import Quick
 from serving.collect.times import event_time, parse, skew_of
+from tests.sealing import RING, opened, sealer
 
 NOW = 1_795_380_000 * SECOND  # 2026-11-22T20:40:00Z
 ARRIVAL = Arrival("shop", NOW)
-FINISH = Finish("events", "items", 10_000)
+FINISH = Finish("events", "items", 10_000, sealer)
 
 
 def finished(message: object, said: str = "", **outer: object) -> Record:
@@ -26,12 +27,12 @@ def finished(message: object, said: str = "", **outer: object) -> Record:
     around = b"".join(b",%b:%b" % (json.dumps(name).encode(), json.dumps(value).encode()) for name, value in outer.items())
     body = raw if said else b'{"batch":[' + raw + b"]" + around + b"}"
     dialect = Segment(said)
-    opened = dialect.open(Incoming("POST", f"/v1/{said or 'batch'}", {}, {}, "", body))
-    (only,) = opened.messages
+    found = dialect.open(Incoming("POST", f"/v1/{said or 'batch'}", {}, {}, "", body))
+    (only,) = found.messages
     if isinstance(only, Broken):
         raise only.error
-    arrival = ARRIVAL._replace(skew=skew_of(opened.sent_at, NOW), timestamp=opened.timestamp)
-    return FINISH(dialect.read(only, opened), arrival)
+    arrival = ARRIVAL._replace(skew=skew_of(found.sent_at, NOW), timestamp=found.timestamp)
+    return FINISH(dialect.read(only, found), arrival)
 
 
 def mapped(message: object, said: str = "", **outer: object) -> Event:
@@ -75,7 +76,7 @@ def test_properties_travel_as_they_came() -> None:
         (track(userId=42), ["user_id:42"]),
         (track(userId=42.0), ["user_id:42"]),
         ({"type": "identify", "userId": "u", "traits": {"email": "a@b.c", "phone": 13800000000}},
-         ["user_id:u", "phone:13800000000", "email:a@b.c"]),
+         ["user_id:u", "phone:+8613800000000", "email:a@b.c"]),
         (track(userId=None, context={"traits": {"email": "a@b.c"}}), ["email:a@b.c"]),
         (track(traits={"email": "a@b.c"}), ["user_id:u1"]),
         (track(context={"externalIds": [{"id": 5, "type": "unionid", "collection": "users"}]}), ["user_id:u1", "unionid:5"]),
@@ -85,12 +86,18 @@ def test_properties_travel_as_they_came() -> None:
     ],
 )  # fmt: skip
 def test_identifiers(message: object, ids: list[str]) -> None:
-    assert [f"{i.type}:{i.value}" for i in mapped(message).ids] == ids
+    assert [f"{i.type}:{i.value}" for i in opened(finished(message).value).ids] == ids
+
+
+def test_what_identifies_nobody_is_left_out_of_personal_identifiers() -> None:
+    context = {"traits": {"email": " NULL ", "phone": "138"}}
+    assert mapped(track(context=context)).ids == [Identifier("user_id", "u1")]
+    assert refused(track(userId=None, context=context)).reason == "missing_identifier"
 
 
 def test_the_key_is_the_strongest_identifier() -> None:
-    context = {"traits": {"email": "e@x.y", "phone": "138"}, "externalIds": [{"id": "w", "type": "unionid"}]}
-    assert finished(track(userId=None, anonymousId="a", context=context)).key == "phone:138"
+    context = {"traits": {"email": "e@x.y", "phone": "13811112222"}, "externalIds": [{"id": "w", "type": "unionid"}]}
+    assert finished(track(userId=None, anonymousId="a", context=context)).key == f"phone:{RING.token('phone', '+8613811112222')}"
     assert finished(track(userId=None, anonymousId="a", context={"externalIds": context["externalIds"]})).key == "unionid:w"
 
 
@@ -222,7 +229,7 @@ def test_the_short_cut_remembers_what_a_context_says_until_it_has_to_forget() ->
         draft.context["client"] = {"browser": "B"}
         return True, "search"
 
-    quick = Quick(Finish("events", "items", 10_000, enrich))
+    quick = Quick(Finish("events", "items", 10_000, sealer, enrich))
     plain = track(messageId="m", timestamp=NOW // SECOND, properties={"price": 1.10}, context={"page": {"path": "/"}, "store": 7})
     opened = Segment("").open(Incoming("POST", "/v1/batch", {}, {}, "", json.dumps({"batch": [plain] * 3}).encode()))
 
@@ -242,6 +249,45 @@ def test_the_short_cut_remembers_what_a_context_says_until_it_has_to_forget() ->
     quick.forget()
     events("5.6.7.8")
     assert len(calls) == 3
+
+
+def test_the_short_cut_writes_every_field_of_an_event() -> None:
+    message = {
+        "type": "identify", "messageId": "m", "timestamp": NOW // SECOND, "userId": "u", "anonymousId": "a",
+        "properties": {"p": 1}, "traits": {"email": "a@b.c"}, "context": {"channel": "app", "store": "s"},
+    }  # fmt: skip
+    opened = Segment("").open(Incoming("POST", "/v1/batch", {}, {}, "", json.dumps({"batch": [message]}).encode()))
+    quick = Quick(Finish("events", "items", 10_000, sealer, lambda draft, ip, agent: (True, "search")))
+    record = quick.of("", opened, ARRIVAL)(opened.messages[0])
+    assert record is not None
+    written = set(json.loads(record.value))
+    assert written == set(Event.__struct_fields__) - {"v", "event"}  # the version by its default; identify has no name
+
+
+def test_the_short_cut_remembers_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.collect.quick.REMEMBERED", 10)
+    looked: list[object] = []
+
+    def enrich(draft: Draft, ip: str, agent: str) -> tuple[bool, str]:
+        looked.append(draft.context["n"])
+        return False, ""
+
+    quick = Quick(Finish("events", "items", 100_000, sealer, enrich))
+
+    def send(n: object, ip: str) -> None:
+        message = track(messageId="m", timestamp=NOW // SECOND, context={"n": n})
+        opened = Segment("").open(Incoming("POST", "/v1/batch", {}, {}, "", json.dumps({"batch": [message]}).encode()))
+        assert quick.of("", opened, ARRIVAL._replace(ip=ip))(opened.messages[0]) is not None
+
+    for number in range(35):
+        send(number, str(number % 7))
+        assert sum(len(contexts) for contexts in quick._contexts.values()) <= 10
+    send(34, "6")
+    assert len(looked) == 35
+    long = "x" * 5000
+    for _ in range(2):
+        send(long, "1.2.3.4")
+    assert looked[35:] == [long, long]
 
 
 @pytest.mark.parametrize(

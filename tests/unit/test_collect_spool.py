@@ -31,6 +31,11 @@ class Kafka:
         self.records += records
         return ""
 
+    def hand_over(self, records: Sequence[Record], done: Callable[[str], None]) -> bool:
+        self.records += records
+        done("")
+        return True
+
     async def close(self) -> None:
         self.closed = True
 
@@ -168,6 +173,43 @@ def test_without_a_spool_the_sender_has_to_come_again(tmp_path: Path) -> None:
         kafka.away = False
         await publisher.publish([record(2)])
         assert numbers(kafka.records) == [2]
+        await publisher.close()
+
+    run(work)
+
+
+def test_without_a_spool_an_outage_ends_as_well(tmp_path: Path) -> None:
+    async def work() -> None:
+        kafka = Kafka()
+        publisher = open_publisher(tmp_path, kafka, max_bytes=0)
+        kafka.seems_away = True
+        with pytest.raises(Unavailable, match="switched off"):
+            await publisher.publish([record(1)])
+        await until(lambda: not kafka.seems_away)
+        await publisher.publish([record(2)])
+        assert numbers(kafka.records) == [2]
+        await publisher.close()
+
+    run(work)
+
+
+def test_records_are_handed_over_only_while_kafka_is_there_and_nothing_waits_before_them(tmp_path: Path) -> None:
+    async def work() -> None:
+        kafka = Kafka()
+        publisher = open_publisher(tmp_path, kafka)
+        said: list[str] = []
+        assert publisher.hand_over([record(1)], said.append)
+        assert (numbers(kafka.records), said) == ([1], [""])
+        kafka.seems_away = True
+        assert not publisher.hand_over([record(2)], said.append)
+        kafka.away = True
+        await publisher.publish([record(3)])
+        kafka.seems_away = False
+        assert not publisher.hand_over([record(4)], said.append)
+        kafka.away = False
+        await until(lambda: publisher.spool.count == 0)
+        assert publisher.hand_over([record(5)], said.append)
+        assert (numbers(kafka.records), said) == ([1, 3, 5], ["", ""])
         await publisher.close()
 
     run(work)

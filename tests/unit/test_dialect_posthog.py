@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -289,7 +290,7 @@ def test_ids() -> None:
     assert read(event(uuid=None, timestamp=None)).message_id == ""
     first, again = read(event(uuid=None)), read(dict(reversed(event(uuid=None).items())))
     assert first.message_id == again.message_id != read(event(uuid=None, event="X")).message_id
-    assert len(first.message_id) == 32
+    assert re.fullmatch("#[0-9a-f]{32}", first.message_id)
 
 
 def time_of(body: Any, target: str = "/batch/") -> int:

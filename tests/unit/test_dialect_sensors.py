@@ -21,6 +21,7 @@ from serving.collect.dialects.pixel import PIXEL
 from serving.collect.dialects.sensors import NOBODY, ROUTES, Sensors
 from serving.collect.draft import Answer, Broken, Draft, Incoming, ItemDraft, Opened, RefusedError
 from serving.collect.finish import Arrival, Finish
+from tests.sealing import sealer
 
 # seen on the wire; only the caller's path was replaced
 PYTHON_TRACK = (
@@ -40,7 +41,7 @@ NODE_SIGNUP = (
     b"zBenMMewvPx3QuAe%2BaHDP%2BqPboMsqfPYS1JRtJ7uoU1ixigqfmyfb2%2F7dpguRAEAAA%3D%3D&gzip=1"
 )
 
-FINISH = Finish("events", "items", 262_144)
+FINISH = Finish("events", "items", 262_144, sealer)
 ARRIVAL = Arrival("shop", 1_795_391_017_000_000)
 
 

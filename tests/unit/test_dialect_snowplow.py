@@ -20,8 +20,9 @@ from serving.collect.dialects.pixel import PIXEL
 from serving.collect.dialects.snowplow import POST_PATH, ROUTES, Snowplow, title
 from serving.collect.draft import Answer, Broken, Draft, Incoming, Opened, RefusedError
 from serving.collect.finish import Arrival, Finish, text
+from tests.sealing import sealer
 
-FINISH = Finish("events", "items", 262_144)
+FINISH = Finish("events", "items", 262_144, sealer)
 ARRIVAL = Arrival("shop", 1_795_391_017_000_000)
 SHOP = "iglu:com.snowplowanalytics.snowplow.ecommerce"
 

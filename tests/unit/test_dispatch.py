@@ -7,18 +7,23 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 
+from cdp import keyring
 from cdp.errors import Unavailable
 from cdp.events import Action
+from cdp.reveal import Reveal
+from cdp.seal import TEXT, embed
 from serving.dispatch.deliver import Deliverer
 from serving.dispatch.log_channel import LogChannel
 from serving.dispatch.offsets import Offsets
-from serving.dispatch.outcome import Sent
+from serving.dispatch.outcome import Sent, opened
 from serving.dispatch.retry import MAX_ATTEMPTS, pause
 from serving.dispatch.together import Together
 from serving.dispatch.webhook import Webhook, client, judge, proxy_of, signature
+from tests.sealing import REVEAL, RING
 
 NOW = 1_795_380_000_000_000
 ACTION = Action(
@@ -175,7 +180,7 @@ class Receiver:
 
 async def send(url: str, times: int = 1, secret: str = "s", timeout: float = 10.0, action: Action = ACTION) -> list[Sent]:
     async with client(timeout) as http:
-        webhook = Webhook(http, url, secret, lambda: NOW)
+        webhook = Webhook(http, url, secret, lambda: NOW, lambda: REVEAL)
         return [await webhook.send(action, attempt) for attempt in range(1, times + 1)]
 
 
@@ -287,12 +292,38 @@ def test_asks_that_come_meanwhile_go_together() -> None:
 
 def test_the_log_channel_writes_a_private_line(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "actions.jsonl"
-    channel = LogChannel(path)
+    channel = LogChannel(path, lambda: Reveal(RING, masked=True))
     run: Callable[[Awaitable[Sent]], Sent] = asyncio.run  # type: ignore[assignment]
     assert run(channel.send(ACTION, 1)) == Sent("delivered", "")
     assert run(channel.noting("no webhook configured").send(ACTION, 1)) == Sent("delivered", "no webhook configured")
     assert [json.loads(line)["action_id"] for line in path.read_text().splitlines()] == ["a1", "a1"]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def sealed_action() -> Action:
+    return msgspec.structs.replace(ACTION, content={"text": f"Dear {embed(RING.seal(TEXT, 'Li Na'))}s, hello"})
+
+
+def test_what_is_sealed_in_texts_is_opened_for_a_webhook_and_masked_in_the_log(tmp_path: Path) -> None:
+    assert opened(sealed_action(), REVEAL).content == {"text": "Dear Li Nas, hello"}
+    channel = LogChannel(tmp_path / "actions.jsonl", lambda: Reveal(RING, masked=True))
+    asyncio.run(channel.send(sealed_action(), 1))
+    assert json.loads((tmp_path / "actions.jsonl").read_text())["content"] == {"text": "Dear L***s, hello"}
+
+
+def test_what_cannot_be_opened_is_not_sent(caplog: pytest.LogCaptureFixture) -> None:
+    class Sealed:
+        async def send(self, action: Action, attempt: int) -> Sent:
+            return Sent("delivered", opened(action, Reveal(keyring.generate())).content["text"])
+
+    desk = Deliverer({"webhook": Sealed()}, FakeFence(), _report, lambda: NOW, asyncio.Semaphore(1))
+    sent = asyncio.run(desk._try(sealed_action(), 1))
+    assert (sent.status, "Li Na" in caplog.text) == ("failed", False)
+    assert asyncio.run(desk._try(sealed_action(), MAX_ATTEMPTS)).status == "gave_up"
+
+
+async def _report(one_id: str, delivery: bytes) -> None:
+    """Nobody listens."""
 
 
 def test_offsets_are_committed_up_to_the_lowest_unfinished() -> None:

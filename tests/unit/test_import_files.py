@@ -168,7 +168,7 @@ def test_a_file_is_imported_once(fake: FakeCollector, file: Path, tmp_path: Path
     assert {k: json.loads(line)[k] for k in ("line", "record", "reason", "field")} == {
         "line": 5, "record": 4, "reason": "invalid_value", "field": "金额",
     }  # fmt: skip
-    assert json.loads(line)["input"] == {"编号": "4", "城市": "上海", "金额": "x"}
+    assert "input" not in json.loads(line)  # without a keyring nothing of it is kept
     again = run(file, fake, tmp_path / "imports")
     assert (again.already, again.events, len(fake.taken)) == (True, 6, 6)
     assert run(file, fake, tmp_path / "imports", restart=True).events == 6

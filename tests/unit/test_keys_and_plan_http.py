@@ -24,6 +24,7 @@ from serving.definitions.cache import Credentials
 from serving.definitions.credentials import Grant, find, find_app
 from serving.plan.compile import Verdict, Violation
 from serving.plan.violations import Violations
+from tests.sealing import sealer, sealing
 from tests.unit.test_tracking_plan import NOW, FakeRedis
 
 NAMES = Names("cdp")
@@ -55,7 +56,8 @@ class Api:
         self.redis, self.facts = FakeRedis(), FakeClickHouse()
         self.app = create_app(self.settings)
         self.app.state.parts = SimpleNamespace(
-            settings=self.settings, names=NAMES, clock=lambda: NOW, redis=self.redis, credentials=Credentials(self.settings),
+            settings=self.settings, sealing=sealing(self.settings),
+            names=NAMES, clock=lambda: NOW, redis=self.redis, credentials=Credentials(self.settings),
             clickhouse=self._clickhouse,
         )  # fmt: skip
         self.tokens = {role: mint_token(self.settings, role, role) for role in ("analyst", "ops", "admin")}
@@ -190,7 +192,7 @@ def test_a_draft_can_be_put_in_force(api: Api) -> None:
 
 
 def test_violations_are_shown(api: Api) -> None:
-    violations = Violations(NAMES, api.redis, lambda: NOW)
+    violations = Violations(NAMES, api.redis, lambda: NOW, sealer)
     for event in ("A", "A", "B"):
         violations.record(event, "shop", "m", Verdict("warn", (Violation("properties.a", "wrong", "type"),)), {"a": 1})
     asyncio.run(violations.flush())

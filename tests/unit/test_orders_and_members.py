@@ -22,6 +22,7 @@ from serving.collect.finish import Finish
 from serving.definitions import mint_token, mint_write_key
 from serving.definitions.cache import Credentials
 from serving.imports.orders import member_messages, order_messages
+from tests.sealing import sealing
 
 NOW = 1_795_380_000_000_000
 ORDER = {
@@ -183,12 +184,15 @@ class Api:
         self.redis = FakeRedis()
         self.app = create_app(self.settings)
         parts: Any = SimpleNamespace(
-            settings=self.settings, names=Names("cdp"), clock=lambda: NOW, publisher=self, redis=self.redis,
+            settings=self.settings, sealing=sealing(self.settings),
+            names=Names("cdp"), clock=lambda: NOW, publisher=self, redis=self.redis,
             credentials=Credentials(self.settings), count_rejected=self.count,
         )  # fmt: skip
         self.app.state.parts = parts
         names = parts.names
-        self.app.state.collector = collector(parts, Finish(names.events, names.items, self.settings.max_event_bytes))
+        self.app.state.collector = collector(
+            parts, Finish(names.events, names.items, self.settings.max_event_bytes, parts.sealing.sealer)
+        )
         self.key = mint_write_key(self.settings, "erp")
 
     async def publish(self, records: Any) -> None:

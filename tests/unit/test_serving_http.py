@@ -16,6 +16,7 @@ from cdp.clock import DAY
 from cdp.errors import CdpError, Unavailable
 from cdp.identity import IdRecord, Span, encode_record
 from cdp.profile import FINAL, Attribute, Order, Placed, Profile, Tag, pack
+from cdp.seal import LETTER, TEXT, embed, sealed_in
 from cdp.settings import Settings
 from cdp.topics import Names
 from serving.app import collector, create_app
@@ -25,9 +26,11 @@ from serving.collect.router import endpoints
 from serving.definitions import bootstrap_credentials, list_credentials, mint_token, mint_write_key, revoke
 from serving.definitions.cache import Credentials
 from serving.definitions.keys import KeyChange, change_key
+from tests.sealing import RING, sealing
 
 NOW = 1_795_380_000_000_000
 NAMES = Names("cdp")
+PHONE = RING.token("phone", "+8613900000001")
 
 
 class FakeKafka:
@@ -50,12 +53,15 @@ class Api:
         self.time = 0.0
         self.app = create_app(self.settings)
         parts = SimpleNamespace(
-            settings=self.settings, names=NAMES, clock=lambda: NOW, publisher=self.kafka, redis=self,
+            settings=self.settings, sealing=sealing(self.settings),
+            names=NAMES, clock=lambda: NOW, publisher=self.kafka, redis=self,
             clickhouse=self._no_clickhouse,
             credentials=Credentials(self.settings, lambda: self.time), count_rejected=self._count,
         )  # fmt: skip
         self.app.state.parts = parts
-        self.app.collect = endpoints(collector(parts, Finish(NAMES.events, NAMES.items, self.settings.max_event_bytes)))
+        self.app.collect = endpoints(
+            collector(parts, Finish(NAMES.events, NAMES.items, self.settings.max_event_bytes, parts.sealing.sealer))
+        )
 
     async def get(self, key: str) -> bytes | None:
         return self.store.get(key)
@@ -134,7 +140,7 @@ def test_a_bad_event_is_kept_and_the_others_go_on(api: Api, key: str) -> None:
     assert [(d["stage"], d["reason"], d.get("message_id", "")) for d in letters] == [
         ("collect", "missing_identifier", "m"), ("collect", "invalid_json", ""),
     ]  # fmt: skip
-    assert '"x": NaN' in letters[1]["payload"]
+    assert '"x": NaN' in RING.open(LETTER, sealed_in(letters[1]["payload"]))
 
 
 @pytest.mark.parametrize(
@@ -242,26 +248,32 @@ def test_errors_have_one_shape(api: Api) -> None:
 def test_a_profile_is_found_by_identifier_and_through_merges(api: Api) -> None:
     placed = Placed(NOW - DAY, 1, 1_250_000, 30_000, "CNY", {})
     profile = Profile(
-        person=1, as_of=NOW, first_seen=NOW - DAY, last_seen=NOW, events=3, identifiers={"phone:+8613900000001": NOW - DAY},
-        attributes={"name": Attribute("Ann", NOW, 1), "unset": Attribute(None, NOW, 1, gone=True)}, parts={1: b"", 2: b""},
+        person=1, as_of=NOW, first_seen=NOW - DAY, last_seen=NOW, events=3, identifiers={f"phone:{PHONE}": NOW - DAY},
+        attributes={
+            "name": Attribute(embed(RING.seal(TEXT, "Ann")), NOW, 1), "unset": Attribute(None, NOW, 1, gone=True),
+        }, parts={1: b"", 2: b""},
         tags={"vip": Tag(True, NOW), "first_order": Tag(NOW - DAY, NOW)},
         orders={"o1": Order(placed, {5: (NOW, 250_000, "")}), "o2": Order(placed, {}, FINAL)},
+        sealed={f"phone:{PHONE}": RING.seal("id:phone", "+8613900000001")},
     )  # fmt: skip
     api.store = {
         NAMES.profile_key(1): pack(profile, 7), NAMES.profile_key(2): pack(Profile(person=2, gone={2: (1, 9)}), 1),
-        NAMES.identifier_prefix + "phone:+8613900000001": encode_record(IdRecord(0, [Span(0, 2, 2)])),
+        NAMES.identifier_prefix + f"phone:{PHONE}": encode_record(IdRecord(0, [Span(0, 2, 2)])),
     }  # fmt: skip
-    for path in ("/v1/profiles/P0000000002", "/v1/profiles?id=phone:139 0000 0001"):
+    for path in ("/v1/profiles/P0000000002", "/v1/profiles?id=phone:139 0000 0001", f"/v1/profiles?id=phone:{PHONE}"):
         found = reading(api, path).json()
         assert (found["one_id"], found["asked"], found["merged_from"]) == ("P0000000001", "P0000000002", ["P0000000002"])
         assert found["tags"]["vip"] == {"value": True, "since": "2026-11-22T20:40:00.000000Z"}
         assert found["tags"]["first_order"]["value"] == "2026-11-21T20:40:00.000000Z"
-        assert found["identifiers"] == [{"type": "phone", "value": "+8613900000001", "first_seen": "2026-11-21T20:40:00.000000Z"}]
-        assert found["attributes"] == {"name": {"value": "Ann", "since": "2026-11-22T20:40:00.000000Z"}}
+        assert found["identifiers"] == [{"type": "phone", "value": "139****0001", "first_seen": "2026-11-21T20:40:00.000000Z"}]
+        assert found["attributes"] == {"name": {"value": "A***", "since": "2026-11-22T20:40:00.000000Z"}}
         assert (found["orders"]["count"], found["orders"]["net_amount"]) == (1, 100.0)
         assert found["recent_events"] is None
         assert "ClickHouse" in found["note"]
     assert reading(api, "/v1/profiles/P0000000001?events=0").json()["note"] is None
+    for role in ("ops", "admin"):
+        found = reading(api, "/v1/profiles/P0000000001?events=0", role).json()
+        assert (found["identifiers"][0]["value"], found["attributes"]["name"]["value"]) == ("+8613900000001", "Ann")
 
 
 def test_tags_and_rules_are_shown(api: Api) -> None:

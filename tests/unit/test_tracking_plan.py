@@ -27,6 +27,7 @@ from serving.plan.learn import learn
 from serving.plan.police import Police
 from serving.plan.service import write_plan
 from serving.plan.violations import OTHER, Violations, counts_key, days_until, read_samples, samples_key, total
+from tests.sealing import sealer
 
 NOW = 1_795_380_000_000_000
 VIEWED = {
@@ -371,7 +372,7 @@ BAD = Verdict("warn", (Violation("properties.products[3].price", "-1 is less tha
 
 def test_violations_are_counted_and_sampled() -> None:
     redis = FakeRedis()
-    violations = Violations(NAMES, redis, lambda: NOW)
+    violations = Violations(NAMES, redis, lambda: NOW, sealer)
     for number in range(30):
         violations.record("Viewed", "shop", f"m{number}", BAD, {"price": -1, "text": "x" * 5_000})
     violations.record("Viewed", "till", "m", BAD, {})
@@ -397,7 +398,7 @@ def test_violations_are_counted_and_sampled() -> None:
 def test_violations_wait_for_redis_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(violations_module, "MAX_PENDING", 5)
     redis = FakeRedis()
-    violations = Violations(NAMES, redis, lambda: NOW)
+    violations = Violations(NAMES, redis, lambda: NOW, sealer)
     redis.away = True
     for number in range(20):
         violations.record(f"Event {number}\ud800", "shop\ud800", "\ud800", BAD, {"\ud800": 1})
@@ -412,7 +413,7 @@ def test_violations_wait_for_redis_within_bounds(monkeypatch: pytest.MonkeyPatch
 def test_redis_holds_no_more_than_so_many_violations_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(violations_module, "MAX_COUNTED", 5)
     redis = FakeRedis()
-    violations = Violations(NAMES, redis, lambda: NOW)
+    violations = Violations(NAMES, redis, lambda: NOW, sealer)
     for number in [*range(4), *range(20)]:
         violations.record(f"Event {number}", "shop", "m", BAD, {})
         asyncio.run(violations.flush())
@@ -426,7 +427,7 @@ def test_violations_are_flushed_by_themselves_and_at_the_end(monkeypatch: pytest
     redis = FakeRedis()
 
     async def run() -> None:
-        violations = Violations(NAMES, redis, lambda: NOW)
+        violations = Violations(NAMES, redis, lambda: NOW, sealer)
         violations.start()
         violations.record("Viewed", "shop", "m", BAD, {})
         await asyncio.sleep(0.1)

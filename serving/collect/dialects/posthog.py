@@ -18,6 +18,7 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_EVENTS
+from cdp.seal import HASHED
 from serving.collect.body import GZIP_MAGIC, GZIP_WINDOW, split
 from serving.collect.dialects.posthog_fields import (
     DROPPED,
@@ -425,7 +426,7 @@ def content_hash(content: Any) -> str:
         raise too_deep() from error
     except (ValueError, TypeError) as error:  # an integer of thousands of digits
         raise InvalidEvent("number_out_of_range", "", "A number is larger than anyone can read.", "Send it as a text.") from error
-    return hashlib.blake2b(written.encode(), digest_size=16).hexdigest()
+    return HASHED + hashlib.blake2b(written.encode(), digest_size=16).hexdigest()
 
 
 def _timestamp(message: Object, properties: Object, opened: Opened) -> Any:

@@ -15,6 +15,7 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import Kind
+from cdp.seal import HASHED
 from serving.collect.body import split, unpack
 from serving.collect.dialects.pixel import PIXEL
 from serving.collect.dialects.sensors_fields import (
@@ -293,7 +294,7 @@ def _message_id(message: Object) -> str:
         raise InvalidEvent("invalid_json", "", f"The event cannot be written as JSON: {error}.") from error
     except RecursionError as error:
         raise InvalidEvent("too_deep", "", "The event is nested too deeply.", "Send flatter properties.") from error
-    return blake2b(canonical, digest_size=16).hexdigest()
+    return HASHED + blake2b(canonical, digest_size=16).hexdigest()
 
 
 # --- who it was
