@@ -56,6 +56,11 @@ class Matched:
     candidates: int = 0
     crowded: int = 0
 
+    @property
+    def merges(self) -> int:
+        """How many merges traits made: n bases that become one person are n - 1."""
+        return len(self.person_of) - len(set(self.person_of.values()))
+
 
 def record_key(values: Mapping[str, str], message_id: str, matching: Matching, bar: Bar) -> str:
     """The identifier that stands for an event which names none: its traits.

@@ -69,6 +69,7 @@ class Report:
             "reviews": {
                 "before": len(_reviews(before)), "after": len(_reviews(after)), "waiting": _told(_reviews(after)),
             },
+            "traits": {"before": _traits(before), "after": _traits(after)},
             "quality": None if self.scores is None else {
                 "before": _score(self.scores[0]), "after": _score(self.scores[1]),
             },
@@ -106,6 +107,11 @@ def _told(refusals: Iterable[Refusal]) -> list[dict[str, Any]]:
                 }
             )  # fmt: skip
     return found
+
+
+def _traits(assignment: Assignment) -> dict[str, int]:
+    matched = assignment.matched
+    return {"merges": matched.merges, "candidates": matched.candidates, "crowded_keys": matched.crowded}
 
 
 def _score(score: Score) -> dict[str, Any]:
@@ -167,6 +173,9 @@ def _lines(found: dict[str, Any]) -> Iterable[str]:
     refused = found["refusals"]
     for reason in sorted({*refused["before"], *refused["after"]}):
         yield from _row(f"refused: {reason}", {side: refused[side].get(reason, 0) for side in ("before", "after")})
+    by_traits = found["traits"]
+    if any(by_traits[side]["candidates"] for side in by_traits):
+        yield from _row("merges by traits", {side: by_traits[side]["merges"] for side in by_traits})
     if found["quality"]:
         for name in ("precision", "recall", "f1"):
             cells = "".join(f"{found['quality'][side][name]:>14.5f}" for side in ("before", "after"))

@@ -99,6 +99,7 @@ def test_every_field_of_the_report(tmp_path: Path) -> None:
     }  # fmt: skip
     assert (found["reviews"]["before"], found["reviews"]["after"]) == (0, 1)
     assert found["reviews"]["waiting"] == [found["refusals"]["examples"][1]]
+    assert found["traits"]["after"] == {"merges": 0, "candidates": 0, "crowded_keys": 0}
     # True pairs: a1-a2, n1-c1. Found before: a1-a2, a1-b1, a2-b1, c1-c2; after: a1-a2.
     assert found["quality"]["before"] == {
         "precision": 0.25, "recall": 0.5, "f1": pytest.approx(1 / 3), "messages": 6, "pairs_found": 4, "pairs_true": 2,
