@@ -117,7 +117,7 @@ class IdentityGraph:
 
     def place(
         self, sightings: Sequence[Located], known: Mapping[str, IdRecord]
-    ) -> tuple[list[Placed], dict[tuple[str, str, str], Seen]]:
+    ) -> tuple[list[Placed], dict[tuple[str, str, str], Seen | None]]:
         """Place events, one after the other: atomic for each chunk, safe from several workers.
 
         Args:
@@ -126,7 +126,7 @@ class IdentityGraph:
         Returns the places, and the evidence that the graph now holds of the links, by (source, one, other).
         """
         placed: list[Placed] = []
-        evidence: dict[tuple[str, str, str], Seen] = {}
+        evidence: dict[tuple[str, str, str], Seen | None] = {}
         for start in range(0, len(sightings), CHUNK):
             chunk = self._find_candidates(sightings[start : start + CHUNK])
             placed += self._place(chunk, known if start == 0 else None, evidence)
@@ -163,7 +163,7 @@ class IdentityGraph:
         ]
 
     def _place(
-        self, chunk: Sequence[Located], known: Mapping[str, IdRecord] | None, evidence: dict[tuple[str, str, str], Seen]
+        self, chunk: Sequence[Located], known: Mapping[str, IdRecord] | None, evidence: dict[tuple[str, str, str], Seen | None]
     ) -> list[Placed]:
         keys = list(dict.fromkeys(key for located in chunk for key in located.sighting.keys))
         for _ in range(ATTEMPTS):
@@ -263,14 +263,12 @@ def _said(chunk: Sequence[Located], placed: Sequence[Placed]) -> dict[int, list[
     return said
 
 
-def _collect(graph: Graph, chunk: Sequence[Located], evidence: dict[tuple[str, str, str], Seen]) -> None:
-    """The evidence for the links of a chunk, as it is kept now."""
+def _collect(graph: Graph, chunk: Sequence[Located], evidence: dict[tuple[str, str, str], Seen | None]) -> None:
+    """The evidence for the links of a chunk, as it is kept now; None: too much hangs together for it to be kept."""
     for located in chunk:
         source = located.sighting.source
         for one, two in located.sighting.pairs:
-            seen = graph.seen(one, two, source)
-            if seen is not None:
-                evidence[source, one, two] = seen
+            evidence[source, one, two] = graph.seen(one, two, source)
 
 
 def _oldest_review(component: Component) -> int | None:

@@ -94,7 +94,7 @@ class ResolveStep:
         self._recovered = False
         self._normal = lru_cache(maxsize=200_000)(lambda type_, value: read_identifier(type_, value, self._rules))
         self._open = open_
-        self._evidence: dict[tuple[str, str, str], Seen] = {}
+        self._evidence: dict[tuple[str, str, str], Seen | None] = {}
         self._said: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
 
     def process(self, rows: list[Row]) -> list[list[Output]]:
@@ -238,13 +238,11 @@ class ResolveStep:
             if record is None or not (span := record.at(sighting.time)).part:
                 return None
             spans.append(span)
-        first, *others = spans
-        if not first.is_shared:
-            for key, span in zip(sighting.ids[1:], others, strict=True):
-                if not span.is_shared:
-                    seen = self._evidence.get((sighting.source, sighting.ids[0], key))
-                    if seen is None or not says_nothing_new(seen, sighting):
-                        return None
+        for key in sighting.ids[1:]:
+            pair = sighting.source, sighting.ids[0], key
+            if pair not in self._evidence or not says_nothing_new(self._evidence[pair], sighting):
+                return None
+        first = spans[0]
         return Placed(first.part, first.person)
 
     def _traits_known(self, sighting: Sighting) -> bool:

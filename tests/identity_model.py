@@ -1,6 +1,6 @@
 """Who is who by the book: a plain and slow reading of docs/identity.md, for tests to compare with.
 
-Nothing is kept between events and nothing is loaded by components: after each event all evidence is thought over from the start.
+Nothing is loaded by components and nothing is found out on the way: all evidence is thought over at once.
 """
 
 from collections import defaultdict
@@ -57,19 +57,16 @@ class Knowledge:
 def people(events: list[Said], types: dict[str, Type]) -> dict[str, object]:
     """Message id to something that stands for its person; messages that identify nobody are not in it."""
     known = Knowledge()
-    events = sorted(events, key=lambda said: (said.time, said.message_id))
     for said in events:
         ids = strongest_first(said, types)
         if said.kind == "unbind":
             for identifier in ids[1:] or ids:
                 known.unbound[identifier].add(said.time)
             continue
-        answer = Answer(known, types)
         for other in ids[1:]:
-            if not answer.is_shared(ids[0], said.time) and not answer.is_shared(other, said.time):
-                pair = min(ids[0], other), max(ids[0], other)
-                seen = known.pairs.setdefault(pair, {}).setdefault(said.source, [])
-                seen.append((said.time, said.kind in ("identify", "alias")))
+            pair = min(ids[0], other), max(ids[0], other)
+            seen = known.pairs.setdefault(pair, {}).setdefault(said.source, [])
+            seen.append((said.time, said.kind in ("identify", "alias")))
     answer = Answer(known, types)
     return {said.message_id: answer.person(strongest_first(said, types), said.time) for said in events if said.ids}
 

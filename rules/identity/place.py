@@ -21,6 +21,7 @@ from rules.identity.sight import Sighting, decide, find_link, see_link, see_trai
 END = 2**62  # later than all times
 _decode = msgspec.json.Decoder(dict[str, str]).decode
 CHANGE_BITS = 20  # changes of one loaded graph are numbered in so many bits
+CROWD = 30  # from so many on, what is seen with a shared identifier is not kept
 MAX_NODES = 500  # identifiers that hang together: with more of them evidence says nothing about a person any more
 
 
@@ -120,8 +121,10 @@ class Graph:
     def _learn(self, sighting: Sighting) -> tuple[Move | Carve, ...]:
         changed: list[str] = []
         for one, two in sighting.pairs:
-            # What is seen with somebody whom nobody knows says nothing.
-            if self._is_shared(one, sighting.time) or self._is_shared(two, sighting.time):
+            # What is seen with somebody whom nobody knows says nothing. While they are few it is kept all the same: it says
+            # something if it turns out later that they are not shared.
+            is_shared = self._is_shared(one, sighting.time) or self._is_shared(two, sighting.time)
+            if is_shared and self._would_be(one, two) > CROWD:
                 continue
             component = self._unite(one, two, sighting.time)
             if component is not None and (see_link(component, one, two, sighting) or component.rules != self.rules.version):
@@ -159,6 +162,15 @@ class Graph:
             if any(line.verdict(compare(sighting.record, values, matching)) != "apart" for values in said):
                 self._unite(key, other, sighting.time)
         return True
+
+    def _would_be(self, one: str, two: str) -> int:
+        """How many identifiers hang together if two do."""
+        found = {}
+        for key in (one, two):
+            record = self.records.get(key)
+            component = self.components[record.component] if record and record.component else None
+            found[component.id if component else key] = len(component.nodes) if component else 1
+        return sum(found.values())
 
     def _note_sealed(self, sighting: Sighting) -> None:
         for key, sealed in sighting.sealed.items():

@@ -87,8 +87,10 @@ def see_link(component: Component, one: str, two: str, sighting: Sighting) -> bo
     return changed
 
 
-def says_nothing_new(seen: Seen, sighting: Sighting) -> bool:
-    """Whether the evidence holds it already."""
+def says_nothing_new(seen: Seen | None, sighting: Sighting) -> bool:
+    """Whether the evidence holds it already; None: it is evidence that is not kept."""
+    if seen is None:
+        return True
     is_known = sighting.time >= seen.first and sighting.time // DAY in seen.days
     return is_known and (not sighting.is_express or sighting.time <= seen.bound)
 

@@ -107,7 +107,7 @@ def simulate(events: Sequence[Event], rules: IdentityRules, tell: Tell = tell_no
         events: as `unique` gives them.
     """
     traits = [_traits(event, rules) for event in events]
-    sightings = list(_sightings(events, traits, rules))
+    sightings = list(read_sightings(events, traits, rules))
     graph = take_in(sightings, rules, tell)
     bases = find_bases(graph, sightings, traits, rules)
     tell("traits", 0, len(bases.people))
@@ -155,7 +155,8 @@ def _traits(event: Event, rules: IdentityRules) -> dict[str, str]:
     return derive_values(event.traits, rules.matching) if rules.matching and event.traits else {}
 
 
-def _sightings(events: Sequence[Event], traits: Sequence[Mapping[str, str]], rules: IdentityRules) -> Iterator[Sighting]:
+def read_sightings(events: Sequence[Event], traits: Sequence[Mapping[str, str]], rules: IdentityRules) -> Iterator[Sighting]:
+    """What each event says; one without an identifier is named by its traits."""
     forms: dict[tuple[str, str], Form | None] = {}
     for event in events:
         for identifier in event.ids:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from cdp.clock import DAY, HOUR
 from rules.identity import parse_identity_rules
+from rules.identity.find_bases import find_bases
 from rules.identity.read_lines import read_lines
-from rules.identity.simulate import simulate, unique
+from rules.identity.simulate import read_sightings, simulate, take_in, unique
 from tests.identity_model import Said, Type, people
 
 TYPES = {
@@ -102,6 +103,40 @@ def test_it_says_what_a_plain_reading_of_the_documentation_says(history: list) -
     found = outcome([to_line(number, *one) for number, one in enumerate(history)])
     plain = people([Said(f"m{n}", time, kind, tuple(ids), source) for n, (time, kind, ids, source) in enumerate(history)], TYPES)
     assert partition(found) == partition(plain)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 2**32))
+@settings(max_examples=200, deadline=None)
+def test_the_order_in_which_evidence_is_taken_in_makes_no_difference(seed: int, order: int) -> None:
+    """As in the stream, where events come in any order."""
+    assert taken_in(tangled(random.Random(seed)), order) == taken_in(tangled(random.Random(seed)), None)
+
+
+def test_what_is_seen_with_a_shared_identifier_counts_when_it_turns_out_not_to_be_shared() -> None:
+    """mail:2 looks shared by user:1 and card:3 until card:1, which device:2 is of, turns out to be another person's."""
+    history = [
+        (20_000 * DAY + hour * HOUR, kind, ids, "web")
+        for hour, kind, ids in (
+            (99, "alias", [("device", "1"), ("mail", "2"), ("user", "1")]),
+            (106, "identify", [("device", "2"), ("card", "1")]),
+            (240, "track", [("device", "2"), ("mail", "3"), ("cookie", "3")]),
+            (118, "identify", [("card", "3"), ("mail", "2")]),
+            (277, "identify", [("card", "1"), ("user", "3"), ("user", "1")]),
+            (237, "track", [("device", "2"), ("mail", "2")]),
+        )
+    ]
+    assert all(taken_in(history, order) == taken_in(history, None) for order in range(50))
+
+
+def taken_in(history: list, order: int | None) -> set[frozenset[str]]:
+    """The people of a history whose events come in some order; None: in that of their times."""
+    events = unique(read_lines([to_line(number, *one) for number, one in enumerate(history)]).events)
+    sightings = list(read_sightings(events, [{}] * len(events), RULES))
+    if order is not None:
+        random.Random(order).shuffle(sightings)
+    bases = find_bases(take_in(sightings, RULES), sightings, [{}] * len(sightings), RULES)
+    named = zip(sightings, bases.of_sighting, strict=True)
+    return partition({sighting.message_id: base for sighting, base in named if base is not None})
 
 
 def partition(person_of: dict) -> set[frozenset[str]]:
