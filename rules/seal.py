@@ -14,7 +14,8 @@ import msgspec
 from cdp.events import Identifier
 from cdp.mask import has_at, has_phone, looks_personal, mask_all, replace_emails, replace_phones
 from cdp.seal import HASHED, NUMBER, TEXT, Keyring, context_of_id, embed, is_token, sealed_in
-from rules.identity import normalise, personal_types
+from rules.identity import load_identity_rules, normalise
+from rules.identity.model import IdentityRules
 from rules.privacy import Names, Privacy, letters_of, load_privacy
 
 REMEMBERED = 65_536
@@ -73,15 +74,16 @@ class _Search:
 
 
 class Sealer:
-    """Seals with one keyring, by one list of names.
+    """Seals with one keyring, by one list of names and one version of the identity rules; without these by the shipped ones.
 
     Attributes:
         identifier: an identifier as it is written down, from its type and value: see `_identifier`.
         label: a name, a channel or a store, with tokens in place of what is personal in it.
     """
 
-    def __init__(self, keyring: Keyring, privacy: Privacy | None = None) -> None:
+    def __init__(self, keyring: Keyring, privacy: Privacy | None = None, rules: IdentityRules | None = None) -> None:
         self.keyring = keyring
+        self._rules = rules if rules is not None else load_identity_rules()
         names = privacy if privacy is not None else load_privacy()
         self._traits, self._properties = names.traits, names.properties
         self._identifiers, self._parameters = names.identifiers, names.parameters
@@ -90,7 +92,7 @@ class Sealer:
         self._search_traits = _Search(names.traits, names.parameters)
         self._search_properties = _Search(names.properties, names.parameters)
         self._search_context = _Search(names.properties | special, names.parameters)
-        self._personal = personal_types()
+        self._personal = frozenset(name for name, type_ in self._rules.identifiers.items() if type_.personal)
         self._types: dict[str, bool] = {}
         self._seal = lru_cache(REMEMBERED)(keyring.seal)
         self.label: Callable[[str], str] = lru_cache(REMEMBERED)(partial(self._tokens, kind="label"))
@@ -105,7 +107,7 @@ class Sealer:
         """
         if is_token(value) or not (self._is_personal(type_) or looks_personal(value)):
             return Identifier(type_, value)
-        normal = normalise(type_, value)
+        normal = normalise(type_, value, self._rules)
         if normal is None:
             return None
         return Identifier(type_, self.keyring.token(type_, normal), self.keyring.seal(context_of_id(type_), normal))

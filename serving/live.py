@@ -25,7 +25,10 @@ async def live_finish(parts: Parts) -> AsyncIterator[tuple[Finish, Quick]]:
     violations = Violations(parts.names, parts.redis, parts.clock, sealing.sealer)
     police = Police(settings, violations.record)
     enrichment = Enrichment(settings, settings.geoip, settings.ip_mode)
-    finish = Finish(parts.names.events, parts.names.items, settings.max_event_bytes, sealing.sealer, enrichment, police.current)
+    finish = Finish(
+        parts.names.events, parts.names.items, settings.max_event_bytes, sealing.sealer, enrichment, police.current,
+        lambda: parts.identity.rules.matching is not None,
+    )  # fmt: skip
     quick = Quick(finish)
 
     async def refresh() -> None:
@@ -34,6 +37,8 @@ async def live_finish(parts: Parts) -> AsyncIterator[tuple[Finish, Quick]]:
             log.info("the keyring was rotated")
         await police.refresh()
         await parts.identity.refresh()
+        if sealing.follow(parts.identity.rules):
+            quick.forget()
         if await enrichment.refresh():
             quick.forget()
 

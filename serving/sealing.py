@@ -7,6 +7,7 @@ from cdp.errors import CdpError
 from cdp.keyring import KeyringFile
 from cdp.reveal import Reveal
 from cdp.seal import Keyring
+from rules.identity.model import IdentityRules
 from rules.seal import Sealer
 from serving.definitions.credentials import Grant
 from serving.definitions.models import Role
@@ -26,11 +27,13 @@ class Sealing:
 
     def __init__(self, path: Path) -> None:
         self._file = KeyringFile(path)
+        self._rules: IdentityRules | None = None
         self._use()
 
     def _use(self) -> None:
         ring = self._file.current
-        self._sealer, self.plain, self.masked = Sealer(ring), Reveal(ring), Reveal(ring, masked=True)
+        self._sealer = Sealer(ring, rules=self._rules)
+        self.plain, self.masked = Reveal(ring), Reveal(ring, masked=True)
 
     @property
     def ring(self) -> Keyring:
@@ -45,6 +48,14 @@ class Sealing:
         """Notice that the keyring was rotated. Returns whether it was. Raises CdpError if it is of no use; the last one stays."""
         changed = self._file.refresh()
         if changed:
+            self._use()
+        return changed
+
+    def follow(self, rules: IdentityRules) -> bool:
+        """Seal identifiers by these rules from now on. Returns whether they are others than before."""
+        changed = rules is not self._rules
+        if changed:
+            self._rules = rules
             self._use()
         return changed
 

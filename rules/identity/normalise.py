@@ -44,9 +44,3 @@ def _is_blocked(value: str, declared: IdentifierType) -> bool:
 def priorities() -> dict[str, tuple[int, bool]]:
     """Identifier type to (priority, exclusive) of the shipped rules; 1 is the strongest."""
     return {t.name: (t.priority, t.exclusive) for t in load_identity_rules().identifiers.values()}
-
-
-@lru_cache(maxsize=1)
-def personal_types() -> frozenset[str]:
-    """The identifier types of the shipped rules whose values are sealed."""
-    return frozenset(t.name for t in load_identity_rules().identifiers.values() if t.personal)

@@ -15,6 +15,7 @@ import msgspec
 from cdp.clock import DAY, SECOND
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_EVENTS, Event, Identifier, Item, Kind, Source, encode
+from cdp.identity import TRAITS
 from rules.seal import Sealer
 from serving.collect.draft import Draft, ItemDraft, Object
 from serving.collect.publish import Record
@@ -81,6 +82,7 @@ class Finish:
         max_bytes: largest event, encoded.
         sealer: seals what is personal, as it is now.
         police: the tracking plan, as it is now.
+        matches: whether people are found by their traits as well, as it is now: then an event needs no identifier.
     """
 
     events: str
@@ -89,6 +91,7 @@ class Finish:
     sealer: Callable[[], Sealer]
     enrich: Enrich | None = None
     police: Callable[[], Police | None] = lambda: None
+    matches: Callable[[], bool] = lambda: False
 
     def __call__(self, draft: Draft | ItemDraft, arrival: Arrival) -> Record:
         """The record of a draft. Raises InvalidEvent."""
@@ -114,7 +117,8 @@ class Finish:
         ids = _identifiers(draft)
         if not ids and draft.event in ORDER_EVENTS:
             ids = _guest(draft.properties)
-        _check_ids(ids, draft.kind)
+        if ids or not (draft.traits and self.matches()):
+            _check_ids(ids, draft.kind)
         stamp = draft.timestamp if draft.timestamp is not None else arrival.timestamp
         time, note = time_of(stamp, draft.corrected, draft.sent_at, arrival)
         bot, traffic = False, ""
@@ -124,7 +128,7 @@ class Finish:
         if police is not None:
             police(draft, arrival.source)
         sealer = self.sealer()
-        ids = sealed_ids(ids, sealer)
+        ids = sealed_ids(ids, sealer) if ids else []
         context = draft.context | note if note else draft.context
         event = Event(
             message_id=sealer.message_id(_message_id(draft.message_id)),
@@ -142,7 +146,7 @@ class Finish:
             bot=bot,
             traffic=traffic,
         )
-        return self._record(self.events, _key(ids), encode(event))
+        return self._record(self.events, _key(ids) if ids else f"{TRAITS}:{event.message_id}", encode(event))
 
     def _item(self, draft: ItemDraft, arrival: Arrival) -> Record:
         time, _ = event_time(draft.timestamp, False, arrival.skew or 0, arrival.received_at)

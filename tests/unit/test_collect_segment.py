@@ -306,3 +306,19 @@ def test_the_short_cut_remembers_so_much_and_no_more(monkeypatch: pytest.MonkeyP
 def test_the_short_cut_leaves_what_is_not_plain(message: object) -> None:
     opened = Segment("").open(Incoming("POST", "/v1/batch", {}, {}, "", json.dumps({"batch": [message]}).encode()))
     assert Quick(FINISH).of("", opened, ARRIVAL)(opened.messages[0]) is None
+
+
+def test_traits_alone_name_somebody_where_people_are_found_by_them() -> None:
+    message = {"type": "identify", "messageId": "m", "traits": {"name": "Li Na", "birthday": "1990-01-02"}}
+    body = json.dumps({"batch": [message, {"type": "identify", "messageId": "n", "traits": {}}]}).encode()
+    found = Segment("").open(Incoming("POST", "/v1/batch", {}, {}, "", body))
+    one, nobody = (Segment("").read(message, found) for message in found.messages)
+    with pytest.raises(InvalidEvent):
+        FINISH(one, ARRIVAL)
+    finish = Finish("events", "items", 10_000, sealer, matches=lambda: True)
+    record = finish(one, ARRIVAL)
+    event = decode_event(record.value)
+    assert (record.key, event.ids) == ("record:m", [])
+    assert b"Li Na" not in record.value
+    with pytest.raises(InvalidEvent):
+        finish(nobody, ARRIVAL)

@@ -274,6 +274,8 @@ def test_explanations_quote_nobody() -> None:
 class _Graph:
     """An identity graph in which everybody is person 1."""
 
+    published = 0
+
     def look_up(self, keys: list[str]) -> dict[str, IdRecord]:
         return {key: IdRecord(0, [Span(0, 1, 1)]) for key in keys}
 
