@@ -17,6 +17,7 @@ Every error has a `code` and a `message`, and often a `remedy` and the `field` t
 LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
 TAGS = {
     "collect": "Send events, orders and members, with a write key. The paths of other SDKs' formats are in docs/collect.md.",
+    "identity": "Why somebody is who they are: explain it, change it by hand, try out and change its rules.",
     "profiles": "Who somebody is, what they did, and which tags they have.",
     "tags": "The tags that people can have.",
     "rules": "What fires actions, and how people are recognised.",

@@ -44,7 +44,7 @@ class Attempt(NamedTuple):
 async def repair_one(parts: Parts, intake: Intake, id_: str, request: RepairRequest) -> Repaired:
     """Repair one letter. Raises ApiError 404, Unavailable."""
     letter = await parts.clickhouse(partial(letters.find, id_=id_, show=opened(parts.sealing.ring)))
-    attempt = _attempt(intake, letter, request.rule or [], None if request.payload is None else _plain(request.payload))
+    attempt = _attempt(intake, letter, request.rule or [], request.payload)
     if request.dry_run:
         return _shown(attempt, "skipped" if letter.replayed else "")
     (outcome,) = await _take(parts, [attempt])

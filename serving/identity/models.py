@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Text = Annotated[str, Field(min_length=1, max_length=600, pattern=r"^[^\x00]*$")]
 Note = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
+IDENTIFIER = r"[^:/\x00]+:[^\x00]+"
+Key = Annotated[str, Field(max_length=600, pattern=f"^{IDENTIFIER}$", examples=["phone:13800000000"])]
+Who = Annotated[str, Field(max_length=600, pattern=f"^(P[0-9]{{10}}|{IDENTIFIER})$", examples=["P0000000042", "user_id:u-1"])]
 OneId = Annotated[str, Field(pattern=r"^P[0-9]{10}$", examples=["P0000000042"])]
 Status = Literal["done", "on_its_way", "would_change", "nothing_to_change"]
 
@@ -125,15 +128,30 @@ class Explanation(BaseModel):
 # -- change by hand ------------------------------------------------------------------------------------------------------------
 
 
+def _given(identifier_type: str, *, identifier: bool) -> dict[str, Any]:
+    """An identifier alone, or a person and a merge."""
+    return {
+        "identifier": {"type": identifier_type},
+        "one_id": {"type": "null" if identifier else "string"},
+        "merge": {"type": "null" if identifier else "integer"},
+    }
+
+
 class UnmergeRequest(_Asked):
     """Take an identifier out of its person, or undo one merge. One of the two."""
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"identifier": "phone:13800000000", "note": "the number was given to somebody else"}]},
+        json_schema_extra={
+            "examples": [{"identifier": "phone:13800000000", "note": "the number was given to somebody else"}],
+            "oneOf": [
+                {"required": ["identifier"], "properties": _given("string", identifier=True)},
+                {"required": ["one_id", "merge"], "properties": _given("null", identifier=False)},
+            ],
+        },
     )
 
-    identifier: Text | None = Field(None, description="type:value; it parts from its person.")
+    identifier: Key | None = Field(None, description="type:value; it parts from its person.")
     one_id: OneId | None = Field(None, description="The person of whom a merge shall be undone.")
     merge: int | None = Field(None, ge=0, description="The change's `version` in the person's history.")
     note: Note = Field("", description="Why, for those who read it later.")
@@ -146,8 +164,8 @@ class MergeRequest(_Asked):
         extra="forbid", json_schema_extra={"examples": [{"one": "user_id:u-1", "other": "P0000000057", "note": "told us so"}]}
     )
 
-    one: Text = Field(description="A OneID, or type:value.")
-    other: Text = Field(description="A OneID, or type:value.")
+    one: Who = Field(description="A OneID, or type:value.")
+    other: Who = Field(description="A OneID, or type:value.")
     note: Note = Field("", description="Why, for those who read it later.")
     force: bool = Field(False, description="Even if a limit of the rules breaks.")
 
@@ -192,7 +210,7 @@ class Changed(BaseModel):
 class RegroupRequest(_Asked):
     """Let identifiers fall into people by the rules in force."""
 
-    identifier: Text | None = Field(None, description="With all that hangs together with it; without one: everybody.")
+    identifier: Key | None = Field(None, description="With all that hangs together with it; without one: everybody.")
 
 
 class Regrouped(BaseModel):
@@ -267,4 +285,6 @@ class RulesVersions(BaseModel):
 class RollbackRequest(_Asked):
     """Which version to go back to."""
 
-    to: int = Field(ge=1, le=2_000_000_000)
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"to": 1}]})
+
+    to: int = Field(ge=1, le=2_000_000_000, description="Its number.")

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from cdp.errors import Unavailable
 from serving.auth import Analyst, Ops, PartsDep
@@ -23,8 +24,19 @@ from serving.identity.unmerge import unmerge
 router = APIRouter(prefix="/v1/identity", tags=["identity"])
 router.include_router(rules_router)
 
+
+class _PersonConvertor(StringConvertor):
+    """Only what can name a person does: `/merge` and `/rules` do not."""
+
+    regex = f"(?:P[0-9]{{10}}|{models.IDENTIFIER})"
+
+
+register_url_convertor("person", _PersonConvertor())
+
 DryRun = Annotated[bool, Query(description="Only say what it would do.")]
-ReviewId = Annotated[str, Path(pattern=r"^[0-9]{1,10}-[0-9]{1,10}-[0-9]{1,10}$", examples=["1-1-57"])]
+ReviewId = Annotated[
+    str, Path(pattern=r"^[0-9]{1,10}-[0-9]{1,10}-[0-9]{1,10}$", description="The review's `id`.", examples=["1-1-57"])
+]
 Cursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,19}-[0-9]{1,19}$", description="`next` of the page before.")]
 
 
@@ -50,7 +62,10 @@ async def post_regroup(parts: PartsDep, grant: Ops, request: models.RegroupReque
 
 @router.get("/reviews", summary="What waits for somebody's decision", responses=documented())
 async def get_reviews(
-    parts: PartsDep, grant: Analyst, limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Cursor = None
+    parts: PartsDep,
+    grant: Analyst,
+    limit: Annotated[int, Query(ge=1, le=200, description="Groups at most.")] = 50,
+    cursor: Cursor = None,
 ) -> models.Reviews:
     """People who may be one, the oldest first. A page has all that waits in `limit` groups. Least role: analyst."""
     show_to(parts, grant)
@@ -66,11 +81,11 @@ async def post_review(
     return await decide_review(parts, id, request, grant.name, dry_run=dry_run)
 
 
-@router.get("/{id:path}", summary="Why is somebody who they are?", responses=documented(404))
+@router.get("/{id:person}", summary="Why is somebody who they are?", responses=documented(404))
 async def get_identity(
     parts: PartsDep,
     grant: Analyst,
-    id: Annotated[str, Path(description="A OneID, or type:value.", examples=["P0000000042", "phone:13800000000"])],
+    id: Annotated[models.Who, Path(description="A OneID, or type:value.")],
     messages: Annotated[bool, Query(description="Count the events behind each link, in ClickHouse.")] = True,
 ) -> models.Explanation:
     """Identifiers, links with their evidence, changes, refusals and decisions around a person.

@@ -16,12 +16,20 @@ from serving.parts import Parts
 router = APIRouter(prefix="/rules")
 
 MAX_BYTES = 1_000_000
+# What a file looks like; a file of this shape may still contradict itself, which the answer says.
+FILE: dict[str, Any] = {
+    "type": "object",
+    "required": ["identifiers"],
+    "properties": {
+        "identifiers": {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["name", "priority"]}},
+    },
+}
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/yaml": {"schema": {"type": "string"}, "example": rules.shipped_text()},
-            "application/json": {"schema": {"type": "object"}},
+            "application/yaml": {"schema": FILE, "example": rules.shipped_text()},
+            "application/json": {"schema": FILE, "example": rules.as_object(rules.shipped_text())},
         },
     }
 }
@@ -36,7 +44,10 @@ Note = Annotated[str, Query(max_length=500, description="Why, for those who read
 
 @router.get("", summary="The identity rules", responses=documented(404))
 async def get_rules(
-    parts: PartsDep, _: Analyst, response: Response, version: Annotated[int | None, Query(ge=1, le=2_000_000_000)] = None
+    parts: PartsDep,
+    _: Analyst,
+    response: Response,
+    version: Annotated[int | None, Query(ge=1, le=2_000_000_000, description="Without it: the one in force.")] = None,
 ) -> models.RulesAnswer:
     """The version in force, or another; version 1 comes with the platform. Least role: analyst."""
     return _answer(await run(rules.read_rules, parts.settings, version), response)
@@ -60,7 +71,9 @@ async def put_rules(
 
 
 @router.get("/versions", summary="Who changed the identity rules, and when", responses=documented())
-async def get_versions(parts: PartsDep, _: Analyst, limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> models.RulesVersions:
+async def get_versions(
+    parts: PartsDep, _: Analyst, limit: Annotated[int, Query(ge=1, le=1_000, description="How many at most.")] = 100
+) -> models.RulesVersions:
     """The newest first. Least role: analyst."""
     found = await run(rules.read_versions, parts.settings, limit)
     return models.RulesVersions(versions=[models.RulesVersion(**_version(version)) for version in found])

@@ -254,7 +254,7 @@ def test_an_identifier_may_hold_any_sign(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "field"),
     [
-        ("GET", "identity/nonsense", None, 422, "id"), ("GET", "identity/P0000000099", None, 404, None),
+        ("GET", "identity/nonsense", None, 404, None), ("GET", "identity/P0000000099", None, 404, None),
         ("GET", "identity/user_id:nobody", None, 404, "id"), ("GET", "identity/phone:1", None, 404, "id"),
         ("POST", "identity/unmerge", {}, 422, "identifier"),
         ("POST", "identity/unmerge", {"one_id": "P0000000001"}, 422, "identifier"),
