@@ -62,10 +62,11 @@ format: setup ## Put the code into its one style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup ## Measure throughput and latency of the whole way, and the collector alone
+bench: setup ## Measure throughput and latency of the whole way, the collector and the identity graph alone
 	@$(BIN)/cdp bench collect
 	@$(BIN)/cdp bench pipeline
 	@$(BIN)/cdp bench latency
+	@$(BIN)/cdp bench identity
 
 lock: $(STAMP) ## Work out the exact versions anew, for Python 3.11 and 3.12 alike
 	@scripts/lock.sh "$(BIN)/python" "$(LOCK)"

@@ -172,6 +172,37 @@ def bench_collect(
     _finish(result, _collect_text(result), as_json=as_json)
 
 
+@bench_app.command("identity")
+def bench_identity(
+    people: int = typer.Option(20_000, min=100, help="People in the graph that is measured by itself."),
+    lookups: int = typer.Option(100_000, min=100, help="Events of known people there."),
+    rate: int = typer.Option(2000, min=10, help="Events per second through the collector while people become one."),
+    seconds: float = SECONDS,
+    probes: float = typer.Option(5.0, min=0, max=50, help="Logins that make two people one, per second; 0: only the graph."),
+    seed: int = SEED,
+    as_json: bool = JSON,
+) -> None:
+    """Look-ups, new links and bytes of the identity graph, and the time until two people are one everywhere.
+
+    The graph is measured with a Redis of its own; merges on the running platform, or on one of its own.
+    """
+    from loadtest.bench_identity import Population, bench_graph, own_redis
+
+    with own_redis() as url:
+        result = bench_graph(url, Population(people, lookups, seed), lambda line: typer.echo(line, err=True))
+    text = _graph_text(result)
+    if probes:
+        from loadtest.bench_latency import Load
+        from loadtest.bench_merge import bench_merge
+        from loadtest.stack import access_to
+
+        with _platform() as (target, _):
+            merges = bench_merge(target, access_to(target, "bench"), Load(rate, seconds, probes, seed, _run_name()))
+        result |= {name: merges[name] for name in ("merge_profile_ms", "merge_tag_ms", "merge_analytics_ms")} | {"merges": merges}
+        text += f"\n{_merge_text(merges)}"
+    _finish(result, text, as_json=as_json)
+
+
 @bench_app.command("all")
 def bench_all(events: int = EVENTS, rate: int = RATE, seconds: float = SECONDS, seed: int = SEED, as_json: bool = JSON) -> None:
     """Both benches, one after the other, on one platform."""
@@ -327,6 +358,29 @@ def _collect_text(result: dict[str, Any]) -> str:
             f" for each, p50 {load['latency_ms']['p50']} ms, p99 {load['latency_ms']['p99']} ms"
         )
     return "\n".join([*lines, f"Kafka holds all {result['kafka']['records']:,} acknowledged events (acks=all)."])
+
+
+def _graph_text(result: dict[str, Any]) -> str:
+    known, sizes = result["known"], result["bytes_per_identifier"]
+    return "\n".join([
+        f"known look-ups: {result['known_lookups_per_second']:,} identifiers/s per core, "
+        f"{known['process']['events_per_second']:,} events/s; the graph alone {result['graph_lookups_per_second']:,}; "
+        f"links that this worker has not seen {result['forgotten_lookups_per_second']:,}",
+        f"new links: {result['new_links_per_second']:,} events/s per core; links that merge two people: "
+        f"{result['merging_links_per_second']:,}",
+        "bytes of Redis for each identifier: " + ", ".join(f"{figure} of {size} together" for size, figure in sizes.items()),
+        f"100 million people of 4 identifiers: {result['redis_gib_for_100_million_people']:,} GiB",
+    ])  # fmt: skip
+
+
+def _merge_text(result: dict[str, Any]) -> str:
+    names = {"profile": "merge_profile_ms", "tag": "merge_tag_ms", "analytics": "merge_analytics_ms"}
+    lines = [
+        f"merge in {name}: p50 {figures['p50']} ms, p99 {figures['p99']} ms, {figures['samples']} measured, "
+        f"{figures['missed']} missed"
+        for name, figures in ((name, result[key]) for name, key in names.items())
+    ]
+    return _lines("\n".join(lines), result["cpu_us_per_event"])
 
 
 def _run_name() -> str:

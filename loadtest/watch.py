@@ -51,11 +51,11 @@ class Watcher:
     """A thread that looks for each wanted value until it is there; a context manager: leaving it waits for the last one.
 
     `milliseconds`: from the given moment to the answer that held the value, for each found; `missed`: given up on.
-    The looks are some ms apart, so that an answer is late by half of that on average.
+    The looks at one value are `every` seconds apart, so that an answer is late by half of that on average.
     """
 
-    def __init__(self, look: Look, *, clock: Clock = wall_clock) -> None:
-        self._look, self._clock = look, clock
+    def __init__(self, look: Look, *, clock: Clock = wall_clock, every: float = BETWEEN_LOOKS) -> None:
+        self._look, self._clock, self._every = look, clock, every
         self._wanted: list[_Wanted] = []
         self._lock = threading.Lock()
         self._ending = threading.Event()
@@ -103,7 +103,7 @@ class Watcher:
         if found is not None and item.needle in found:
             self.milliseconds.append((self._clock() - item.since) / 1000)
         elif now < item.until:
-            item.next_look = now + BETWEEN_LOOKS
+            item.next_look = now + self._every
             return
         else:
             self.missed += 1

@@ -74,29 +74,30 @@ def _group_as_one(component: Component, rules: IdentityRules) -> Grouping | None
     if component.decisions:
         return None
     counts: dict[str, int] = {}
+    mortal: dict[str, int] = {}  # identifiers that lead to their person for some time only: how long
     for key, node in component.nodes.items():
         if node.unbound or node.records:
             return None
         type_ = type_of(key)
-        counts[type_] = counts.get(type_, 0) + 1
-    for type_, count in counts.items():
-        if any(count > limit.count for limit in rules.identifiers.get(type_, UNDECLARED).limits):
+        rule = rules.identifiers.get(type_, UNDECLARED)
+        count = counts[type_] = counts.get(type_, 0) + 1
+        if count > rule.surely_allowed:
             return None
-    ends: dict[str, list[int]] = {}
+        if rule.lifetime_days:
+            mortal[key] = rule.lifetime_days * DAY
+    seen: dict[str, list[int]] = {key: [] for key in mortal}
     for link in component.links:
-        seen = link.moments()
         for key in (link.a, link.b):
-            ends.setdefault(key, []).extend(seen)
-    cuts: dict[str, tuple[int, ...]] = {}
-    for key in component.nodes:
-        lifetime = rule_of(key, rules).lifetime_days * DAY
-        seen = ends.get(key, [])
-        if lifetime and seen:
-            if max(seen) - min(seen) > lifetime:
-                return None
-            cuts[key] = (max(seen) + lifetime,)
-        else:
-            cuts[key] = ()
+            if key in seen:
+                seen[key] += link.moments()
+    cuts: dict[str, tuple[int, ...]] = dict.fromkeys(component.nodes, ())
+    for key, moments in seen.items():
+        if not moments:
+            continue
+        last = max(moments)
+        if last - min(moments) > mortal[key]:
+            return None
+        cuts[key] = (last + mortal[key],)
     return Grouping((tuple((key, 0) for key in sorted(component.nodes)),), cuts, {}, ())
 
 

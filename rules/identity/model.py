@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import fsum, log2
+from math import fsum, inf, log2
 from typing import Literal
 
 Window = Literal["ever", "day", "week", "month", "year"]
@@ -48,6 +48,11 @@ class IdentifierType:
     blocked_patterns: tuple[re.Pattern[str], ...] = ()
     lifetime_days: int = 0
     personal: bool = False
+
+    @cached_property
+    def surely_allowed(self) -> float:
+        """So many values of one person are within every limit, whenever they came in."""
+        return min((limit.count for limit in self.limits), default=inf)
 
 
 @dataclass(frozen=True)

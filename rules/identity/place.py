@@ -24,6 +24,9 @@ CHANGE_BITS = 20  # changes of one loaded graph are numbered in so many bits
 CROWD = 30  # from so many on, what is seen with a shared identifier is not kept
 MAX_NODES = 500  # identifiers that hang together: with more of them evidence says nothing about a person any more
 
+Shape = tuple[list[int], int]
+"""Where an identifier's epochs end, and after which time it is shared."""
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -200,7 +203,8 @@ class Graph:
         into.matches += gone.matches
         into.decisions += gone.decisions
         into.people |= gone.people
-        into.history = sorted([*into.history, *gone.history], key=lambda change: change.version)[-HISTORY_KEPT:]
+        if gone.history:
+            into.history = sorted([*into.history, *gone.history], key=lambda change: change.version)[-HISTORY_KEPT:]
         for key in gone.nodes:
             self._keep(key, IdRecord(into.id, self.records[key].spans))
         del self.components[gone.id]
@@ -222,9 +226,9 @@ class Graph:
     def _regroup(self, component: Component, sighting: Sighting) -> list[Move | Carve]:
         """Find out who is who, and what that changes."""
         people = component.people
-        spans = {key: spans_of(component, node) for key, node in component.nodes.items()}
+        shapes = {key: (node.cuts, node.shared_from) for key, node in component.nodes.items()}
         self._settle(component)
-        stretches = self._stretches(component, spans, sighting.received_at + DAY)
+        stretches = self._stretches(component, shapes, sighting.received_at + DAY)
         moved: dict[tuple[int, int], list[int]] = {}
         for part, person in sorted(component.people.items()):
             if (before := people.get(part, person)) != person:
@@ -245,14 +249,17 @@ class Graph:
         self.changes += 1
         return (self.version << CHANGE_BITS) + self.changes
 
-    def _stretches(self, component: Component, before: Mapping[str, list[Span]], until: int) -> list[tuple[int, int, int, int]]:
+    def _stretches(self, component: Component, before: Mapping[str, Shape], until: int) -> list[tuple[int, int, int, int]]:
         """What an identifier said in some stretch of time counts in another part now: (part, into, start, end).
 
         What begins after `until` has not happened yet.
         """
         found = []
-        for key, old in before.items():
+        for key, (cuts, shared_from) in before.items():
             node = component.nodes[key]
+            if node.shared_from == shared_from and _until(node.cuts, until) == _until(cuts, until):
+                continue
+            old = spans_of(component, msgspec.structs.replace(node, cuts=cuts, shared_from=shared_from))
             new = spans_of(component, node)
             if _starts(old, until) == _starts(new, until):
                 continue
@@ -385,6 +392,10 @@ def spans_of(component: Component, node: Node) -> list[Span]:
     if shared_from is not None:
         spans.append(Span(shared_from, node.shared, node.shared, True))
     return spans
+
+
+def _until(cuts: Sequence[int], until: int) -> list[int]:
+    return [cut for cut in cuts if cut <= until]
 
 
 def _starts(spans: list[Span], until: int) -> list[tuple[int, int]]:

@@ -113,6 +113,18 @@ def test_small_benches(stack):
     assert answer["profile_ms"]["missed"] == 0 and answer["profile_ms"]["samples"] >= 10
 
 
+@pytest.mark.timeout(150)
+def test_a_small_bench_of_merges(stack):
+    size = ("--people", "100", "--lookups", "200", "--rate", "100", "--seconds", "10", "--probes", "3")
+    done = stack.cdp("bench", "identity", *size, "--json", check=True)
+    answer = json.loads(done.stdout.splitlines()[-1])
+    merges = answer["merges"]
+    assert answer["new_links_per_second"] > 0 and merges["logins"] >= 5
+    for name in ("merge_profile_ms", "merge_tag_ms", "merge_analytics_ms"):
+        assert answer[name]["missed"] == 0
+        assert answer[name]["samples"] == merges["logins"] - (merges["never_two"] if "analytics" in name else 0)
+
+
 @pytest.mark.timeout(90)
 def test_locust_users_are_understood(stack):
     env = {**stack.env, "CDP_WRITE_KEY": stack.write_key, "CDP_LOAD_SHAPE": "smoke"}

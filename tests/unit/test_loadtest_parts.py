@@ -14,6 +14,7 @@ from cdp.errors import CdpError
 from cdp.events import decode_event, encode
 from cdp.settings import Settings
 from loadtest.bench_latency import probe_messages
+from loadtest.bench_merge import OwnerWatcher, Probe
 from loadtest.bench_pipeline import Size, spool, unspool, wait_for_all
 from loadtest.compare import compare
 from loadtest.demo import Run, as_json, judge, watch_introductions
@@ -107,6 +108,47 @@ def test_watcher_times_what_appears():
         watcher.want("user_id:gone", "v1", 0)
         watcher._wanted[1].until = time.monotonic()
     assert len(watcher.milliseconds) == 1 and 90 < watcher.milliseconds[0] < 1000 and watcher.missed == 1
+
+
+def test_owners_are_watched_from_the_login_until_they_are_one():
+    one, never, late = Probe(0, "r"), Probe(1, "r"), Probe(2, "r")
+    people = {one.member_message: 5, one.device_message: 3, never.member_message: 7, never.device_message: 7}
+    owners = dict(people)
+    now = [1_000_000]
+    watcher = OwnerWatcher(lambda _: {message: (people[message], owners[message]) for message in people}, clock=lambda: now[0])
+    for probe in (one, never, late):
+        watcher.want(probe)
+    late.began = 1
+    watcher.look([one, never, late])
+    assert one.people == {one.member_message: 5, one.device_message: 3} and watcher.never_two == {1}
+    one.began = 1_000_000
+    watcher.look([one, late])
+    assert watcher.found == {}
+    owners[one.member_message], now[0] = 3, 1_400_000
+    watcher.look([one, late])
+    assert watcher.found == {0: 400.0} and watcher.missed == set()
+    now[0] = 40_000_000
+    watcher.look([late])
+    assert watcher.missed == {2} and watcher._probes == []
+
+
+def test_owners_tell_what_went_wrong():
+    def ask(probes):
+        raise ConnectionError("nobody there")
+
+    with pytest.raises(CdpError, match="nobody there"), OwnerWatcher(ask) as watcher:
+        watcher.want(Probe(0, "r", began=1))
+
+
+def test_a_probe_is_two_people_until_its_login():
+    for number in (0, 1):
+        probe = Probe(number, "r")
+        messages = probe.history(1_000_000)
+        assert [m["messageId"] for m in messages][0 if number == 0 else -1] == probe.member_message
+        assert not any(m.get("userId") and m["anonymousId"] == probe.device for m in messages)
+        assert sum(m.get("event") == "Product Viewed" for m in messages) == 3
+        login = probe.login(2_000_000)
+        assert (login["userId"], login["anonymousId"]) == (probe.user_id, probe.device)
 
 
 def test_introductions_are_watched_once():
