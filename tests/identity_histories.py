@@ -41,7 +41,8 @@ HISTORIES: Mapping[str, History] = {
     "a shared device does not glue its members": History(
         [
             ("device_id:kiosk", "ann 1"), ("device_id:kiosk user_id:ann", "ann 2", "identify"), ("device_id:kiosk", "ann 3"),
-            ("device_id:kiosk user_id:bob", "bob 1", "identify"), ("device_id:kiosk", "nobody 1"), ("device_id:kiosk", "nobody 2"),
+            ("device_id:kiosk user_id:bob", "bob 1", "identify"), ("device_id:kiosk", "nobody 1"),
+            ("device_id:kiosk", "nobody 2"),
             ("user_id:ann device_id:kiosk", "ann 4"), ("user_id:bob", "bob 2"),
         ],
         [{"ann 1", "ann 2", "ann 3", "ann 4"}, {"bob 1", "bob 2"}, {"nobody 1", "nobody 2"}],
