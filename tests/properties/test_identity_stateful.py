@@ -347,6 +347,6 @@ def test_whatever_happens_people_and_profiles_are_those_of_the_model(redis_url: 
     run_state_machine_as_test(
         lambda: Machine(redis_url),
         settings=settings(
-            max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), database=None
+            max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), database=None
         ),
     )
