@@ -167,6 +167,8 @@ class Profile(msgspec.Struct, array_like=True):
         due: when time alone will change something next, in microseconds; 0: never.
         deleted: (time, digest) of the latest event that deleted all attributes: older ones are gone.
         sealed: personal identifiers, ``type:token`` to the sealed normal form; by the newest key of those that sealed it.
+        silent: how many messages were applied that change nobody (bots', unbindings, decisions ...), and the earliest and latest
+            time of them; they count in parts as others do.
     """
 
     person: int
@@ -195,6 +197,7 @@ class Profile(msgspec.Struct, array_like=True):
     due: int = 0
     deleted: tuple[int, int] = (0, 0)
     sealed: dict[str, str] = {}
+    silent: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def is_waiting(self) -> bool:

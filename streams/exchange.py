@@ -12,7 +12,7 @@ import xxhash
 
 from cdp.profile import Carved, Profile, new_profile, pack_state, unpack_state
 from streams import records
-from streams.measure import Measure, add_mark, digest_of, mark_of, record_identifiers
+from streams.measure import Measure, add_mark, digest_of, mark_of, note_silent
 from streams.parts import put_in, replace, state_of, take_out
 from streams.records import Output, PartState, Resolved
 from streams.store import Entry
@@ -170,7 +170,7 @@ def _count(state: Profile, event: Resolved, measure: Measure, today: int) -> Non
     if reading.operation:
         measure.apply(state, event, reading, digest_of(mark), today)
     else:
-        record_identifiers(state, event)
+        note_silent(state, event)
 
 
 def _note_stretch(profile: Profile, number: int, stretch: Carved) -> bool:
@@ -205,10 +205,12 @@ def _hear(profile: Profile, number: int, news: Iterable[int]) -> None:
 def _has_strays(entry: Entry, number: int) -> bool:
     """Whether something may have been counted in a part that counts in another one."""
     profile, state = entry.profile, state_of(entry, number)
-    if state is None or not state.events:
+    if state is None:
         return False
-    stretches = profile.carved.get(number, ())
-    return any(start <= state.last_seen and state.first_seen < end and into != number for _, start, end, into, _ in stretches)
+    silent, first, last = state.silent
+    counted = ([(state.first_seen, state.last_seen)] if state.events else []) + ([(first, last)] if silent else [])
+    stretches = [(start, end) for _, start, end, into, _ in profile.carved.get(number, ()) if into != number]
+    return any(start <= last and first < end for start, end in stretches for first, last in counted)
 
 
 def _awaits_earlier(profile: Profile, number: int, version: int) -> bool:

@@ -146,6 +146,14 @@ def record_identifiers(profile: Profile, event: Resolved) -> None:
             profile.sealed[key] = identifier.sealed if known is None else newer_seal(known, identifier.sealed)
 
 
+def note_silent(profile: Profile, event: Resolved) -> None:
+    """Keep of a message that changes nobody that it came, when, and whom it named."""
+    count, first, last = profile.silent
+    profile.silent = count + 1, min(first, event.time) if count else event.time, max(last, event.time)
+    if event.kind != "decision":  # it speaks of other people's identifiers as well
+        record_identifiers(profile, event)
+
+
 def apply_order(profile: Profile, order: OrderEvent, time: int, digest: int) -> None:
     """Enter one order event; whichever of an order's events comes first, the end is the same."""
     entry = profile.orders.setdefault(order.order_id, Order(refunds={}))

@@ -28,11 +28,18 @@ def merge(survivor: Profile, loser: Profile) -> None:
     for order_id, order in loser.orders.items():
         _merge_order(survivor.orders.setdefault(order_id, Order(refunds={})), order)
     _union(survivor.marks, loser.marks, bytes.__add__)
+    survivor.silent = _merge_silent(survivor.silent, loser.silent)
 
 
 def _union(into: dict[K, V], other: dict[K, V], both: Callable[[V, V], V]) -> None:
     for key, value in other.items():
         into[key] = both(into[key], value) if key in into else value
+
+
+def _merge_silent(one: tuple[int, int, int], two: tuple[int, int, int]) -> tuple[int, int, int]:
+    if not one[0] or not two[0]:
+        return max(one, two)
+    return one[0] + two[0], min(one[1], two[1]), max(one[2], two[2])
 
 
 def _merge_moment(moments: dict[str, Moment], key: str, moment: Moment) -> None:

@@ -93,7 +93,7 @@ def _put_together(entry: Entry) -> None:
 
 FIGURES = (
     "first_seen", "last_seen", "events", "identifiers", "sealed", "attributes", "days", "moments", "orders", "occasions", "marks",
-    "deleted",
+    "deleted", "silent",
 )  # fmt: skip
 
 

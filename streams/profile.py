@@ -20,7 +20,7 @@ from cdp.profile import Profile
 from rules.compile_python import CompiledRules
 from rules.evaluate import Context
 from streams import exchange, records
-from streams.measure import ATTRIBUTES, SILENT, Measure, Reading, add_mark, digest_of, find_mark, mark_of, record_identifiers
+from streams.measure import ATTRIBUTES, SILENT, Measure, Reading, add_mark, digest_of, find_mark, mark_of, note_silent
 from streams.parts import open_all, open_part, state_of
 from streams.recall import Recall
 from streams.records import Output, Resolved, decode_resolved
@@ -170,10 +170,9 @@ class ProfileStep:
         if part is not None:
             add_mark(part, mark, record.received_at)
         if reading is SILENT:
-            if record.kind != "decision":  # it speaks of other people's identifiers as well
-                record_identifiers(profile, record)
-                if part is not None:
-                    record_identifiers(part, record)
+            note_silent(profile, record)
+            if part is not None:
+                note_silent(part, record)
             return
         before = profile.as_of
         profile.as_of = max(before, min(record.time, record.received_at))
@@ -223,11 +222,13 @@ class ProfileStep:
             self._emit_actions(entry, None, context, Cause(TIME, time, time), mine)
         profile.due = self._next_due(profile) if profile.part_numbers else 0
         position.outputs += mine.outputs
+        position.also_refused += mine.also_refused
 
     def _take_out(self, entry: Entry, time: int, position: Position) -> None:
         """Take out of parts what counts in others, as soon as all of their events are among the facts."""
         profile = entry.profile
-        wanted = {number: state.events for number in profile.carving if (state := state_of(entry, number)) is not None}
+        states = {number: state for number in profile.carving if (state := state_of(entry, number)) is not None}
+        wanted = {number: state.events + state.silent[0] for number, state in states.items()}
         today = self._calendar.day(profile.as_of)
         for number, events in self._facts(wanted).items():
             outputs, stretches = exchange.take_stretches_out(

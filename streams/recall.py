@@ -9,8 +9,8 @@ from cdp.events import Identifier, Source
 from streams.records import Resolved
 
 Recall = Callable[[Mapping[int, int]], dict[int, list[Resolved]]]
-"""Takes parts with the number of events that each has applied (kinds that change nobody, and bots, not counted), and returns
-the events of those of which all have arrived among the facts; the others are asked for again later."""
+"""Takes parts with the number of messages that each has applied, and returns the events of those of which all have arrived
+among the facts, and no other ones; the others are asked for again later."""
 
 _QUERY = """
 SELECT part, kind, event, message_id, toUnixTimestamp64Micro(event_time), toUnixTimestamp64Micro(received_at),
@@ -18,7 +18,6 @@ SELECT part, kind, event, message_id, toUnixTimestamp64Micro(event_time), toUnix
 FROM events
 WHERE part IN {parts:Array(UInt32)}
 """
-_SILENT = ("group", "unbind", "decision")
 _keys = msgspec.json.Decoder(list[str]).decode
 
 
@@ -29,11 +28,7 @@ def recall(client: Client, wanted: Mapping[int, int]) -> dict[int, list[Resolved
     found: dict[int, list[Resolved]] = {part: [] for part in wanted}
     for row in client.query(_QUERY, parameters={"parts": list(wanted)}).result_rows:
         found[row[0]].append(_event(row))
-    return {part: events for part, events in found.items() if sum(map(_counts, events)) == wanted[part]}
-
-
-def _counts(event: Resolved) -> bool:
-    return not event.bot and event.kind not in _SILENT
+    return {part: events for part, events in found.items() if len(events) == wanted[part]}
 
 
 def _event(row: tuple[int, str, str, str, int, int, str, str, str, int, str]) -> Resolved:

@@ -26,21 +26,26 @@ class Type:
 
 @dataclass(frozen=True)
 class Said:
-    """An event: identifiers as (type, value), in normal form."""
+    """An event: identifiers as (type, value), in normal form; of a decision, its verdict and the pairs that it is about."""
 
     message_id: str
     time: int
     kind: str
     ids: tuple[tuple[str, str], ...]
     source: str = ""
+    verdict: str = ""
+    decided: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = ()
 
 
 @dataclass
 class Knowledge:
-    """All evidence: sightings of each pair by source as (time, express), and unbindings of each identifier."""
+    """All evidence: sightings of each pair by source as (time, express), and unbindings of each identifier; and what somebody
+    decided last about a pair, as (time, verdict).
+    """
 
     pairs: dict[tuple, dict[str, list[tuple[int, bool]]]] = field(default_factory=dict)
     unbound: dict[tuple, set[int]] = field(default_factory=lambda: defaultdict(set))
+    decided: dict[tuple, tuple[int, str]] = field(default_factory=dict)
 
     def moments(self, pair: tuple) -> list[int]:
         """Exactly when first, then by days, and exactly when last said expressly; for each source."""
@@ -56,9 +61,19 @@ class Knowledge:
 
 def people(events: list[Said], types: dict[str, Type]) -> dict[str, object]:
     """Message id to something that stands for its person; messages that identify nobody are not in it."""
+    return answer(events, types).people(events)
+
+
+def answer(events: list[Said], types: dict[str, Type]) -> "Answer":
+    """What all events together say."""
     known = Knowledge()
     for said in events:
         ids = strongest_first(said, types)
+        if said.kind == "decision":
+            for one, two in said.decided:
+                pair = min(one, two), max(one, two)
+                known.decided[pair] = max((said.time, said.verdict), known.decided.get(pair, (-1, "")))
+            continue
         if said.kind == "unbind":
             for identifier in ids[1:] or ids:
                 known.unbound[identifier].add(said.time)
@@ -67,8 +82,7 @@ def people(events: list[Said], types: dict[str, Type]) -> dict[str, object]:
             pair = min(ids[0], other), max(ids[0], other)
             seen = known.pairs.setdefault(pair, {}).setdefault(said.source, [])
             seen.append((said.time, said.kind in ("identify", "alias")))
-    answer = Answer(known, types)
-    return {said.message_id: answer.person(strongest_first(said, types), said.time) for said in events if said.ids}
+    return Answer(known, types)
 
 
 def strongest_first(said: Said, types: dict[str, Type]) -> list[tuple[str, str]]:
@@ -76,7 +90,12 @@ def strongest_first(said: Said, types: dict[str, Type]) -> list[tuple[str, str]]
 
 
 class Answer:
-    """Who is who by what is known."""
+    """Who is who by what is known.
+
+    Attributes:
+        groups: each point (an identifier and its epoch) that a link touches, with all those that are one person with it.
+        came_in: when each of them came to its person.
+    """
 
     def __init__(self, known: Knowledge, types: dict[str, Type]) -> None:
         self.known, self.types = known, types
@@ -84,6 +103,10 @@ class Answer:
         while (found := self.attempt()) is not None:
             time, identifier = found
             self.shared[identifier] = time
+
+    def people(self, events: list[Said]) -> dict[str, object]:
+        """See `people`."""
+        return {said.message_id: self.person(strongest_first(said, self.types), said.time) for said in events if said.ids}
 
     def is_shared(self, identifier: tuple, time: int) -> bool:
         return identifier in self.shared and time > self.shared[identifier]
@@ -116,14 +139,16 @@ class Answer:
     def attempt(self) -> tuple[int, tuple] | None:
         """Group anew, with what is known to be shared. Returns what is found to be shared now, the earliest."""
         self.groups: dict[tuple, set] = {}
-        came_in: dict[tuple, int] = {}
+        came_in = self.came_in = {}
         attached: dict[tuple, int] = {}
         contested = []
-        for _, _, time, one, two in sorted(self.edges(), key=lambda edge: (*edge[:3], _named(edge[3]), _named(edge[4]))):
+        for undecided, _, _, time, one, two in sorted(
+            self.edges(), key=lambda edge: (*edge[:4], _named(edge[4]), _named(edge[5]))
+        ):
             mine = self.groups.setdefault(one, {one})
             others = self.groups.setdefault(two, {two})
             if mine is not others:
-                broken = self.broken(mine, others, time, came_in)
+                broken = self.broken(mine, others, time, came_in) if undecided else None
                 if broken is not None:
                     weaker = max((one, two), key=lambda point: (self.types[point[0][0]].priority, ":".join(point[0])))
                     if broken and not self.types[weaker[0][0]].exclusive and weaker[0] not in self.shared:
@@ -142,14 +167,32 @@ class Answer:
         found = []
         for pair in self.known.pairs:
             a, b = sorted(pair, key=":".join)
+            _, verdict = self.known.decided.get(pair, (0, ""))
+            if verdict == "apart":
+                continue
             earliest: dict[tuple, int] = {}
             for moment in self.known.moments(pair):
                 if not self.is_shared(a, moment) and not self.is_shared(b, moment):
                     earliest.setdefault(((a, self.epoch(a, moment)), (b, self.epoch(b, moment))), moment)
             one, two = self.types[a[0]], self.types[b[0]]
             for ends, moment in earliest.items():
-                found.append((-min(one.strength, two.strength), max(one.priority, two.priority), moment, *ends))
+                doubt, priority = -min(one.strength, two.strength), max(one.priority, two.priority)
+                found.append((not verdict, doubt, priority, moment, *ends))
+        return found + self.decided()
+
+    def decided(self) -> list[tuple]:
+        """Who was put together is so as they were seen last by then, with or without a link."""
+        found = []
+        for pair, (time, verdict) in self.known.decided.items():
+            if verdict == "together" and not any(self.is_shared(end, time) for end in pair):
+                a, b = sorted(pair, key=":".join)
+                found.append((False, 0.0, 0, time, self.last_seen(a, time), self.last_seen(b, time)))
         return found
+
+    def last_seen(self, identifier: tuple, time: int) -> tuple:
+        mine = [pair for pair in self.known.pairs if identifier in pair]
+        seen = [moment for pair in mine for moment in self.known.moments(pair) if moment <= time]
+        return identifier, self.epoch(identifier, max(seen, default=time))
 
     def broken(self, mine: set, others: set, time: int, came_in: dict[tuple, int]) -> bool | None:
         """Whether the limit that both together break is an exclusive one; None if they break none."""
@@ -169,6 +212,24 @@ class Answer:
                     verdicts.append(window == "ever" and type_.limits[window] == 1)
                     break
         return any(verdicts) if verdicts else None
+
+
+def excess(answer: Answer) -> list[str]:
+    """What people have too much of, by the rules, and nobody put together."""
+    found = []
+    decided = {frozenset(pair) for pair, (_, verdict) in answer.known.decided.items() if verdict == "together"}
+    for group in {frozenset(group) for group in answer.groups.values()}:
+        names = {identifier for identifier, _ in group}
+        if any(pair <= names for pair in decided):
+            continue
+        for name, type_ in answer.types.items():
+            came = {
+                one: min(answer.came_in[p] for p in group if p[0] == one) for one in names if one[0] == name and len(group) > 1
+            }
+            for window, count in type_.limits.items():
+                if exceeds(sorted(came.values()), count, window):
+                    found.append(f"{sorted(came)} exceed {count} per {window}")
+    return found
 
 
 def exceeds(times: list[int], count: int, window: str) -> bool:
