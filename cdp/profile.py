@@ -155,6 +155,7 @@ class Profile(msgspec.Struct, array_like=True):
         part: the number of its only part; 0: it has none yet, or several.
         parts: the states of several parts by number, as `pack_state` writes them.
         gone: parts that went to another person: by number, that person and the version of the move.
+        released: the versions of the moves by which a part was asked for here and answered, the newest 32.
         awaiting: parts, or stretches of parts, on their way to this person: by the part's number, the versions of the changes
             that sent them. Events wait in `pending` until all are here.
         received: the versions of the moves by which a part came, the newest 32.
@@ -198,6 +199,7 @@ class Profile(msgspec.Struct, array_like=True):
     deleted: tuple[int, int] = (0, 0)
     sealed: dict[str, str] = {}
     silent: tuple[int, int, int] = (0, 0, 0)
+    released: dict[int, list[int]] = {}
 
     @property
     def is_waiting(self) -> bool:
@@ -249,5 +251,5 @@ def new_profile(person: int) -> Profile:
     """Nobody knows anything of this person yet; the containers are the profile's own."""
     return Profile(
         person=person, identifiers={}, attributes={}, days={}, moments={}, orders={}, occasions={}, marks={}, tags={}, parts={},
-        sealed={}, gone={}, awaiting={}, received={}, heard={}, carved={}, carving={}, pending=[],
+        sealed={}, released={}, gone={}, awaiting={}, received={}, heard={}, carved={}, carving={}, pending=[],
     )  # fmt: skip

@@ -34,20 +34,30 @@ def await_parts(profile: Profile, record: Resolved) -> None:
         _wait_for(profile, number, record.version)
 
 
-def release(entry: Entry, record: Resolved) -> dict[int, Output]:
-    """Parts belong to another person from now on: the states that go there, by part."""
-    profile = entry.profile
-    leaving = [number for number in record.parts if not _is_over(profile, number, record.version)]
-    sent = {}
+def release(entry: Entry, record: Resolved) -> tuple[list[int], list[Output]]:
+    """Parts belong to another person from now on: those that leave, and the states that go there.
+
+    A move that is heard of when the part has moved on already is answered too, by nothing: somebody waits for it.
+    """
+    profile, version = entry.profile, record.version
+    asked = [number for number in record.parts if version not in profile.released.get(number, ())]
+    leaving = [number for number in asked if not _is_over(profile, number, version)]
+    sent = []
     for number, state in take_out(entry, leaving).items():
-        profile.gone[number] = (record.other, record.version)
+        profile.gone[number] = (record.other, version)
         part = PartState(
-            number, _encode(state), record.version, [record.version], profile.awaiting.pop(number, []),
-            profile.carved.pop(number, []), profile.carving.pop(number, []), profile.heard.get(number, []),
-            profile.received.get(number, []),
+            number, _encode(state), version, [version], profile.awaiting.pop(number, []), profile.carved.pop(number, []),
+            profile.carving.pop(number, []), profile.heard.get(number, []), profile.received.get(number, []),
         )  # fmt: skip
-        sent[number] = records.state("state", record.other, profile.person, part, record.version, record.time)
-    return sent
+        sent.append(records.state("state", record.other, profile.person, part, version, record.time))
+    for number in asked:
+        profile.released[number] = [*profile.released.get(number, ()), version][-RECEIVED_KEPT:]
+        if number not in leaving:
+            nothing = new_profile(number)
+            nothing.as_of = profile.as_of
+            part = PartState(number, _encode(nothing), version, [version])
+            sent.append(records.state("state", record.other, profile.person, part, version, record.time))
+    return leaving, sent
 
 
 def passes_on(profile: Profile, record: Resolved) -> int | None:

@@ -269,17 +269,17 @@ class ProfileStep:
 
     def _release(self, entry: Entry, record: Resolved, position: Position) -> None:
         """Parts belong to another person now: send their states there, and forward what still comes."""
-        sent = exchange.release(entry, record)
-        position.outputs += sent.values()
+        leaving, sent = exchange.release(entry, record)
+        position.outputs += sent
         stay = []
         for offset, value in entry.profile.pending:
-            if decode_resolved(value).part in sent:
+            if decode_resolved(value).part in leaving:
                 position.outputs.append(records.forwarded(value, record.other))
                 position.also_refused.append(offset)
             else:
                 stay.append((offset, value))
         entry.profile.pending = stay
-        if sent:
+        if leaving:
             self._look_anew(entry, record, position)
 
     def _receive(self, entry: Entry, record: Resolved, position: Position) -> None:

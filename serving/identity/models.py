@@ -167,7 +167,7 @@ class MergeRequest(_Asked):
     one: Who = Field(description="A OneID, or type:value.")
     other: Who = Field(description="A OneID, or type:value.")
     note: Note = Field("", description="Why, for those who read it later.")
-    force: bool = Field(False, description="Even if a limit of the rules breaks.")
+    force: bool = Field(False, strict=True, description="Even if a limit of the rules breaks.")
 
 
 class PersonView(BaseModel):

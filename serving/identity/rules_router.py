@@ -21,7 +21,7 @@ FILE: dict[str, Any] = {
     "type": "object",
     "required": ["identifiers"],
     "properties": {
-        "identifiers": {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["name", "priority"]}},
+        "identifiers": {"type": "array", "items": {"type": "object", "required": ["name", "priority"]}},
     },
 }
 BODY: dict[str, Any] = {

@@ -136,10 +136,6 @@ def test_eight_workers_at_once_find_the_people_that_one_finds(redis_url: str, ki
     check_counts(team, alone, told, seed)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="A part that moves on twice before its first owner hears of the first move is awaited for ever: that move is not answered.",
-)
 @pytest.mark.parametrize("seed", range(3))
 def test_profiles_are_exact_though_parts_move_to_and_fro(redis_url: str, seed: int) -> None:
     told = tasks(conflicting, seed)
