@@ -79,6 +79,7 @@ class Graph:
         changed: identifiers whose records changed.
         loaded: identifiers of the components as they came.
         changes: how many changes were made.
+        fresh: numbers that were given for the event at hand: nothing was counted under them, so that nothing moves.
     """
 
     rules: IdentityRules
@@ -91,6 +92,7 @@ class Graph:
     changed: set[str] = field(default_factory=set)
     loaded: frozenset[str] = frozenset()
     changes: int = 0
+    fresh: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """The records of all identifiers of a component follow from it."""
@@ -101,6 +103,7 @@ class Graph:
 
     def place(self, sighting: Sighting) -> Placed:
         """Take the event's evidence in, and say whose it is: the person's for whom its strongest identifier stands."""
+        self.fresh.clear()
         changes = self._learn(sighting)
         part, person = self._find_part(sighting.ids[0], sighting.time)
         return Placed(part, person, changes)
@@ -234,11 +237,15 @@ class Graph:
             if (before := people.get(part, person)) != person:
                 moved.setdefault((before, person), []).append(part)
         version = self._next_version() if moved else 0
-        moves = [Move(version, source, target, tuple(parts)) for (source, target), parts in moved.items()]
-        if moves:
-            summary = [(move.source, move.target, list(move.parts)) for move in moves]
+        if moved:
+            summary = [(source, target, parts) for (source, target), parts in moved.items()]
             change = Change(version, sighting.time, sighting.message_id, summary, list(sighting.ids), self.rules.version)
             component.history = [*component.history, change][-HISTORY_KEPT:]
+        moves = [
+            Move(version, source, target, tuple(old))
+            for (source, target), parts in moved.items()
+            if (old := [part for part in parts if part not in self.fresh])
+        ]
         owner = component.people
         carves = [
             Carve(self._next_version(), owner[part], owner[into], part, into, start, end) for part, into, start, end in stretches
@@ -314,6 +321,7 @@ class Graph:
         record = self.records.get(key)
         if record is None:
             number = self.draw_number()
+            self.fresh.add(number)
             record = self._keep(key, IdRecord(0, [Span(0, number, number)]))
         return record
 
