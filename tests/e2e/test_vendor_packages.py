@@ -208,12 +208,12 @@ _tokens: dict[str, str] = {}
 
 
 def authorised(stack: Any) -> dict[str, str]:
-    """One token for all tests of this module: minting again ends the one before."""
+    """One token for all tests of this module, of a role that sees personal values: minting again ends the one before."""
     from serving.definitions import mint_token
 
     url = stack.settings.api_url
     if url not in _tokens:
-        _tokens[url] = mint_token(stack.settings, "vendor-packages", "analyst")
+        _tokens[url] = mint_token(stack.settings, "vendor-packages", "ops")
     return {"Authorization": f"Bearer {_tokens[url]}"}
 
 
