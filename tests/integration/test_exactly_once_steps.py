@@ -9,7 +9,7 @@ import random
 import uuid
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import pytest
@@ -68,9 +68,17 @@ class Platform:
 
     def recall(self, wanted: Mapping[int, int]) -> dict[int, list[Resolved]]:
         """What ClickHouse would say: the facts written so far, in the parts in which they count."""
+        found: dict[int, dict[tuple[int, int], Resolved]] = {part: {} for part in wanted}
+        for part, value in self.counted():
+            if part in found:
+                fact = msgspec.json.decode(value)
+                found[part][fact["p"], fact["o"]] = decode_resolved(value)
+        return {part: list(events.values()) for part, events in found.items() if len(events) == wanted[part]}
+
+    def counted(self) -> Iterator[tuple[int, bytes]]:
+        """The applied facts written so far, each with the part in which it counts after every carving."""
         changes = [msgspec.json.decode(value) for value in self.out[records.CHANGES]]
         carvings = [change for change in changes if change["change"] == "carve"]
-        found: dict[int, dict[tuple[int, int], Resolved]] = {part: {} for part in wanted}
         for value in self.out[records.FACTS]:
             fact = msgspec.json.decode(value)
             if "outcome" in fact:
@@ -79,9 +87,7 @@ class Platform:
             for carving in carvings:
                 if carving["part"] == part and carving["start"] <= fact["time"] < carving["end"]:
                     part = carving["into"]
-            if part in found:
-                found[part][fact["p"], fact["o"]] = decode_resolved(value)
-        return {part: list(events.values()) for part, events in found.items() if len(events) == wanted[part]}
+            yield part, value
 
     def send(self, event: Event) -> None:
         partition = zlib.crc32(event.ids[0].value.encode()) % PARTITIONS

@@ -79,17 +79,10 @@ def run(redis_url: str, events: list[Event], seed: int, crashes: float = 0.0) ->
 def people(platform: Platform) -> dict[frozenset[str], bytes]:
     """The people, as the sets of messages that are theirs, with what their profiles say."""
     changes = [msgspec.json.decode(value) for value in platform.out[records.CHANGES]]
-    carvings = [change for change in changes if change["change"] == "carve"]
     moved = {c["loser_person"]: c["person"] for c in sorted(changes, key=lambda c: c.get("version", 0)) if c["change"] == "merge"}
     messages: dict[int, set[str]] = defaultdict(set)
-    for value in platform.out[records.FACTS]:
+    for part, value in platform.counted():
         fact = msgspec.json.decode(value)
-        if "outcome" in fact:
-            continue
-        part = fact["part"]
-        for carving in carvings:
-            if carving["part"] == part and carving["start"] <= fact["time"] < carving["end"]:
-                part = carving["into"]
         messages[moved.get(part, fact["person"])].add(fact["message_id"])
     found = {}
     for person, theirs in messages.items():

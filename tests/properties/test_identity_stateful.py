@@ -269,18 +269,11 @@ class Machine(RuleBasedStateMachine):
     def people(self) -> dict[frozenset[str], bytes]:
         """The people, as the sets of messages that are theirs, with what their profiles say."""
         changes = [msgspec.json.decode(value) for value in self.platform.out[records.CHANGES]]
-        carvings = [change for change in changes if change["change"] == "carve"]
         merges = sorted((change for change in changes if change["change"] == "merge"), key=lambda change: change["version"])
         owner = {change["loser_person"]: change["person"] for change in merges}
         messages: dict[int, set[str]] = defaultdict(set)
-        for value in self.platform.out[records.FACTS]:
+        for part, value in self.platform.counted():
             fact = msgspec.json.decode(value)
-            if "outcome" in fact:
-                continue
-            part = fact["part"]
-            for carving in carvings:
-                if carving["part"] == part and carving["start"] <= fact["time"] < carving["end"]:
-                    part = carving["into"]
             messages[owner.get(part, fact["person"])].add(fact["message_id"])
         profiles = profiles_of(self.platform)
         strangers = {person for person, profile in profiles.items() if profile.marks} - messages.keys()
