@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     parallelism: int = Field(1, ge=1, le=512, description="Parallelism of the jobs RESOLVE and FACTS.")
     profile_parallelism: int = Field(2, ge=1, le=512, description="Parallelism of the job PROFILE, which does the most work.")
     tick_seconds: float = Field(1.0, gt=0, description="How often time passes for people without events, in seconds.")
+    squash_hours: float = Field(24.0, gt=0, description="How often facts are told whose they are by now, in hours.")
+    squash_after_hours: float = Field(
+        72.0, ge=0, description="How long ago their part must have moved for that, in hours; until then they are looked up."
+    )
     keyring_file: str = Field(
         "", description="File with the keys that seal personal data; empty: keyring.json in the data folder's secrets."
     )

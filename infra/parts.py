@@ -38,6 +38,7 @@ PARTS = (
     Part("taskmanager", (ports.FLINK_TASK_RPC, ports.FLINK_TASK_DATA), outside="flink", java=True),
     Part("jobs", needs=("kafka", "redis", "clickhouse", "taskmanager"), stop_seconds=30),
     Part("ticker", needs=("topics", "redis")),
+    Part("housekeeper", needs=("jobs", "clickhouse")),
     Part("dispatcher", (ports.METRICS_DISPATCHER,), needs=("topics", "redis")),
     Part("api", (ports.API,)),  # needs nothing: it collects into its spool while the others are away
 )

@@ -32,6 +32,7 @@ _PYTHON_PROGRAMS = {
     "clickhouse": "infra.clickhouse.server",
     "jobs": "infra.jobs",
     "ticker": "streams.ticker",
+    "housekeeper": "sinks.housekeeping",
     "dispatcher": "serving.dispatch",
     "api": "serving",
 }

@@ -133,6 +133,7 @@ PROBES: dict[str, Probe] = {
     "taskmanager": probe_taskmanager,
     "jobs": probe_jobs,
     "ticker": _always,
+    "housekeeper": _always,
     "dispatcher": _always,
     "api": probe_api,
 }

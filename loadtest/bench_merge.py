@@ -23,6 +23,7 @@ from loadtest.measure import cpu_per_event, cpu_seconds, summary
 from loadtest.send import Connection, Pacer, Sender, batch, encode
 from loadtest.stack import Access
 from loadtest.watch import GIVE_UP, ProfileReader, Watcher
+from sinks.owner import owner
 
 TAG = "browsing_7d"  # three product views or more
 VIEWS = 3
@@ -31,9 +32,9 @@ BETWEEN_LOOKS = 0.02
 BETWEEN_LESSONS = 0.5
 
 # Those who were two people before: whose the facts of the device and of the member are today.
-OWNERS = """
-SELECT message_id, person, dictGetOrDefault('person_overrides', 'person', toUInt64(part), person) AS owner
-FROM events WHERE message_id IN {messages:Array(String)}"""
+OWNERS = f"""
+SELECT message_id, person, {owner("part", "'person_overrides'")} AS today
+FROM events WHERE message_id IN {{messages:Array(String)}}"""  # noqa: S608 - constants
 OWNERS_OF_KNOWN = f"{OWNERS} AND person IN {{people:Array(UInt32)}}"
 
 

@@ -16,9 +16,9 @@ from cdp.errors import CdpError
 from cdp.settings import Settings
 from loadtest.shop import PRODUCT_ADDED
 from loadtest.stack import Access
+from sinks.owner import dictionary, owner
 
-PERSON = "dictGetOrDefault({dictionary:String}, 'person', toUInt64(person), person)"
-OWNER = PERSON.replace("toUInt64(person)", "toUInt64(part)")  # of a fact that counts in a part of somebody
+PERSON, OWNER = (owner(by, "{dictionary:String}") for by in ("person", "part"))
 OF_RUN = "startsWith(message_id, {prefix:String})"
 PEOPLE_OF_RUN = f"(SELECT DISTINCT {OWNER} FROM events WHERE {OF_RUN})"
 
@@ -112,7 +112,7 @@ class Observer:
         self._client, self._access = client, access
         self._parameters = {
             "prefix": prefix,
-            "dictionary": f"{settings.clickhouse_database}.person_overrides",
+            "dictionary": dictionary(settings.clickhouse_database),
             "zone": settings.timezone,
         }
 

@@ -1,4 +1,4 @@
-"""Commands around the facts: ``cdp sql``, ``cdp migrate`` and ``cdp identity simulate``."""
+"""Commands around the facts: ``cdp sql``, ``cdp migrate``, ``cdp squash`` and ``cdp identity simulate``."""
 
 import json
 import sys
@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command("sql")(_sql)
     app.command("migrate")(_migrate)
+    app.command("squash")(_squash)
     identity_group(app).command("simulate")(_simulate)
 
 
@@ -46,15 +47,42 @@ def _sql(
 
 
 def _migrate(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Bring ClickHouse's tables up to date."""
+    """Bring ClickHouse's tables and views up to date."""
     from cdp.settings import settings
     from sinks.migrate import migrate
 
-    done = [f"{migration.number:04d}_{migration.name}" for migration in migrate(settings())]
+    done = [script.title for script in migrate(settings())]
     if as_json:
         typer.echo(json.dumps({"applied": done}))
     else:
         typer.echo("\n".join(f"applied {name}" for name in done) or "The schema is up to date.")
+
+
+def _squash(
+    after_hours: Annotated[
+        float | None,
+        typer.Option("--after-hours", min=0, help="Only what moved longer ago; default: CDP_SQUASH_AFTER_HOURS (72)."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Write into the facts whose they are by now, for what moved a while ago. The platform does so by itself once a day.
+
+    People are merged and taken apart again; facts are not rewritten then, but looked up. Squashing keeps what has to be looked up
+    small. Every question has the same answer before and after. Exit code 1 if the jobs are too far behind for it just now.
+    """
+    from dataclasses import asdict
+
+    from cdp.settings import settings
+    from sinks.housekeeping import squash_now
+
+    done = squash_now(settings(), after_hours)
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+    elif done.waits_for:
+        typer.echo(f"Nothing was squashed: {done.waits_for}. Try again later; `cdp status` shows the lag.", err=True)
+    else:
+        typer.echo(f"Squashed {done.parts} parts; {done.left} moved too short a while ago.")
+    raise typer.Exit(1 if done.waits_for else 0)
 
 
 def _simulate(  # noqa: PLR0913 - one for each option

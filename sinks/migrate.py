@@ -1,4 +1,8 @@
-"""Bring ClickHouse's schema up to date (``python -m sinks.migrate``): numbered SQL files, each applied once, never changed."""
+"""Bring ClickHouse's schema up to date (``python -m sinks.migrate``).
+
+Tables are made by the files of `migrations`, each applied once, never changed. What holds no data, views and dictionaries, stands
+in `views` as it is: all are made anew, in the order of their numbers, when one of the files has changed.
+"""
 
 import hashlib
 import re
@@ -13,12 +17,13 @@ from cdp.clickhouse import connect
 from cdp.errors import CdpError
 from cdp.settings import Settings, settings
 
-FOLDER = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
+VIEWS = Path(__file__).parent / "views"
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
 
 @dataclass(frozen=True)
-class Migration:
+class Script:
     """One file: ``0001_facts.sql`` is number 1, name ``facts``. Its text has ``{database}`` where the database's name goes."""
 
     number: int
@@ -30,6 +35,11 @@ class Migration:
         """SHA-256 of the text, hexadecimal."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
+    @property
+    def title(self) -> str:
+        """The file's name without its ending."""
+        return f"{self.number:04d}_{self.name}"
+
     def statements(self, database: str) -> list[str]:
         """The file's statements: each ends with a semicolon at the end of a line."""
         parts = re.split(r";[ \t]*(?:\n|\Z)", self.text.replace("{database}", database))
@@ -40,23 +50,23 @@ def _has_code(part: str) -> bool:
     return any(line.strip() and not line.strip().startswith("--") for line in part.splitlines())
 
 
-def load(folder: Path = FOLDER) -> list[Migration]:
-    """The migrations of a folder in order. Raises CdpError for a misnamed file and for a number given twice."""
-    found: dict[int, Migration] = {}
+def load(folder: Path = MIGRATIONS) -> list[Script]:
+    """The scripts of a folder in order. Raises CdpError for a misnamed file and for a number given twice."""
+    found: dict[int, Script] = {}
     for path in sorted(folder.glob("*.sql")):
         match = _FILE.match(path.name)
         if match is None or int(match[1]) in found:
-            raise CdpError(f"{path} is not a migration's name, or its number is taken.", "Name it like 0004_what_it_does.sql.")
-        found[int(match[1])] = Migration(int(match[1]), match[2], path.read_text())
+            raise CdpError(f"{path} is not a script's name, or its number is taken.", "Name it like 0004_what_it_does.sql.")
+        found[int(match[1])] = Script(int(match[1]), match[2], path.read_text())
     return [found[number] for number in sorted(found)]
 
 
-def pending(migrations: list[Migration], applied: Mapping[int, str]) -> list[Migration]:
+def pending(migrations: list[Script], applied: Mapping[int, str]) -> list[Script]:
     """What is still to be applied; `applied` has the checksum by number. Raises CdpError if an applied file was changed."""
     for migration in migrations:
         if migration.number in applied and applied[migration.number] != migration.checksum:
             raise CdpError(
-                f"Migration {migration.number:04d}_{migration.name} was changed after it had been applied.",
+                f"Migration {migration.title} was changed after it had been applied.",
                 "Restore the file and put the change into a new migration.",
             )
     unknown = sorted(set(applied) - {migration.number for migration in migrations})
@@ -68,8 +78,13 @@ def pending(migrations: list[Migration], applied: Mapping[int, str]) -> list[Mig
     return [migration for migration in migrations if migration.number not in applied]
 
 
-def migrate(config: Settings, folder: Path = FOLDER) -> list[Migration]:
-    """Apply what is missing and return it. Safe to repeat; one runner at a time.
+def outdated(views: list[Script], applied: Mapping[int, str]) -> list[Script]:
+    """The views that are to be made anew: all, if one of them has changed, since they build on each other."""
+    return views if any(applied.get(view.number) != view.checksum for view in views) else []
+
+
+def migrate(config: Settings, migrations: Path = MIGRATIONS, views: Path = VIEWS) -> list[Script]:
+    """Apply what is missing or has changed, and return it. Safe to repeat; one runner at a time.
 
     Raises CdpError (Unavailable if ClickHouse does not answer).
     """
@@ -80,44 +95,47 @@ def migrate(config: Settings, folder: Path = FOLDER) -> list[Migration]:
         )
     client = connect(config, database="")
     try:
-        todo = pending(load(folder), _applied(client, database))
-        for migration in todo:
-            _apply(client, database, migration)
-        return todo
+        _prepare(client, database)
+        todo = {
+            "schema_migrations": pending(load(migrations), _applied(client, database, "schema_migrations")),
+            "schema_views": outdated(load(views), _applied(client, database, "schema_views")),
+        }
+        for table, scripts in todo.items():
+            for script in scripts:
+                _apply(client, f"{database}.{table}", script, database)
+        return [script for scripts in todo.values() for script in scripts]
     finally:
         client.close()
 
 
-def _applied(client: Client, database: str) -> dict[int, str]:
-    """Make the database and the list of migrations if they are not there; give checksums by number."""
+def _prepare(client: Client, database: str) -> None:
+    """Make the database and the lists of what was applied, if they are not there."""
     try:
         client.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
-        client.command(
-            f"CREATE TABLE IF NOT EXISTS {database}.schema_migrations"
-            " (number UInt32, name String, checksum String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6))"
-            " ENGINE = MergeTree ORDER BY number SETTINGS fsync_after_insert = 1"
-        )
-        rows = client.query(f"SELECT number, checksum FROM {database}.schema_migrations").result_rows  # noqa: S608  (a plain word)
+        for table in ("schema_migrations", "schema_views"):
+            client.command(
+                f"CREATE TABLE IF NOT EXISTS {database}.{table}"
+                " (number UInt32, name String, checksum String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6))"
+                " ENGINE = MergeTree ORDER BY number SETTINGS fsync_after_insert = 1"
+            )
     except Exception as error:
         raise CdpError(f"ClickHouse refuses to prepare the database {database}: {_first_line(error)}") from error
+
+
+def _applied(client: Client, database: str, table: str) -> dict[int, str]:
+    """Checksum by number, of what was applied last under it."""
+    rows = client.query(f"SELECT number, argMax(checksum, applied_at) FROM {database}.{table} GROUP BY number").result_rows  # noqa: S608  (plain words)
     return {int(number): str(checksum) for number, checksum in rows}
 
 
-def _apply(client: Client, database: str, migration: Migration) -> None:
-    """Run a migration's statements, then note it. Statements say IF NOT EXISTS, so that a broken run can be repeated."""
+def _apply(client: Client, table: str, script: Script, database: str) -> None:
+    """Run a script's statements, then note it in a table. A broken run can be repeated: see what statements say."""
     try:
-        for statement in migration.statements(database):
+        for statement in script.statements(database):
             client.command(statement)
-        client.insert(
-            f"{database}.schema_migrations",
-            [[migration.number, migration.name, migration.checksum]],
-            column_names=["number", "name", "checksum"],
-        )
+        client.insert(table, [[script.number, script.name, script.checksum]], column_names=["number", "name", "checksum"])
     except Exception as error:
-        raise CdpError(
-            f"Migration {migration.number:04d}_{migration.name} failed: {_first_line(error)}",
-            "Mend the cause and run `cdp migrate` again.",
-        ) from error
+        raise CdpError(f"{script.title} failed: {_first_line(error)}", "Mend the cause and run `cdp migrate` again.") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -131,8 +149,8 @@ def main() -> None:
     except CdpError as error:
         sys.stderr.write(f"migrate: {error}\n")
         sys.exit(1)
-    for migration in done:
-        sys.stdout.write(f"applied {migration.number:04d}_{migration.name}\n")
+    for script in done:
+        sys.stdout.write(f"applied {script.title}\n")
     if not done:
         sys.stdout.write("schema is up to date\n")
 

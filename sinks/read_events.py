@@ -8,6 +8,7 @@ import msgspec
 
 from cdp.clickhouse import failure
 from rules.identity.simulate import Assignment, Event
+from sinks.owner import dictionary, owner
 
 PAGE = 50_000
 
@@ -20,7 +21,7 @@ SELECT
     toUnixTimestamp64Micro(event_time) AS time,
     message_id, kind, event, source, ids, traits,
     if(kind = 'decision', properties, '') AS properties,
-    dictGetOrDefault('{database}.person_overrides', 'person', toUInt64(part), person) AS live
+    {owner} AS live
 FROM {database}.events
 WHERE event_time < fromUnixTimestamp64Micro({until:Int64})
   AND (event_time, message_id) > (fromUnixTimestamp64Micro({since:Int64}), {after:String})
@@ -55,7 +56,8 @@ def read_recorded(
     Args:
         client: of clickhouse-connect; one that may only read is enough.
     """
-    count, read = (statement.replace("{database}", database) for statement in (_COUNT, _READ))
+    whose = owner("part", f"'{dictionary(database)}'")
+    count, read = (statement.replace("{database}", database).replace("{owner}", whose) for statement in (_COUNT, _READ))
     window = {"since": since, "until": until}
     found = Recorded()
     try:

@@ -197,6 +197,12 @@ def add_change(rows: Rows, value: bytes, partition: int, offset: int) -> None:
     ]
 
 
+def to_override(merge: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row of `overrides` of one of `merges`."""
+    time, _, person, _, part, version, _, partition, offset, _ = merge
+    return part, person, version, time, partition, offset
+
+
 def read_carving(value: bytes) -> Carving | None:
     """A record of `changes`, if it says that a stretch of a part counts in another one."""
     if b'"change":"carve"' not in value:

@@ -95,3 +95,12 @@ _ALL = (
 )  # fmt: skip
 
 TABLES: dict[str, Table] = {table.name: table for table in _ALL}
+
+# What leads facts to other people than they were written for; made of rows of `merges`, and no table of facts itself.
+OVERRIDES = Table(
+    "overrides",
+    (
+        ("loser_person", "u32"), ("person", "u32"), ("version", "u64"), ("event_time", "time"), ("source_partition", "u16"),
+        ("source_offset", "u64"),
+    ),
+)  # fmt: skip

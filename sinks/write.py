@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 from cdp.errors import InvalidEvent
 from cdp.events import Carving
 from cdp.topics import Names
+from sinks.owner import dictionary
 from sinks.rows import (
     Adder,
     Rows,
@@ -29,8 +30,9 @@ from sinks.rows import (
     add_unreadable,
     new_rows,
     read_carving,
+    to_override,
 )
-from sinks.tables import TABLES, ColumnKind, Table
+from sinks.tables import OVERRIDES, TABLES, ColumnKind, Table
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,9 @@ _SETTINGS = {
     "input_format_arrow_allow_missing_columns": 0,
     "max_partitions_per_insert_block": 0,  # event times are the clients'; a refused block would come again for ever
 }
+
+
+_OVERRIDE = ", ".join(name for name, _ in OVERRIDES.columns)
 
 
 class FactWriter:
@@ -80,15 +85,25 @@ class FactWriter:
             if table_rows:
                 written[name] = self._write(TABLES[name], table_rows)
         if written.get("merges"):
-            # Dictionaries of the embedded engine do not refresh by themselves.
-            self._client.command(f"SYSTEM RELOAD DICTIONARY {self._database}.person_overrides")
+            self._reload()
         for value, topic, _, _ in records:
             if topic == self._changes and value and (carving := read_carving(value)) is not None:
                 self._move_rows(carving)
         return written
 
+    def _reload(self) -> None:
+        # Dictionaries of the embedded engine do not refresh by themselves.
+        self._client.command(f"SYSTEM RELOAD DICTIONARY {dictionary(self._database)}")
+
     def _move_rows(self, carving: Carving) -> None:
         """Facts of a stretch of a part count in another part. It may be said again, and changes nothing then."""
+        # Their `owner` is the former part's: whose the other part is must be looked up, even if that was squashed.
+        self._client.command(
+            f"INSERT INTO {self._database}.overrides ({_OVERRIDE}) SELECT {_OVERRIDE} FROM {self._database}.merges "  # noqa: S608
+            "WHERE loser_person = {into:UInt32} ORDER BY version DESC, event_time DESC LIMIT 1",
+            parameters={"into": carving.into},
+        )
+        self._reload()
         parameters = {"part": carving.part, "into": carving.into, "start": carving.start, "end": min(carving.end, _LATEST)}
         for table in ("events", "orders", "order_items"):
             self._client.command(
@@ -111,17 +126,42 @@ class FactWriter:
     def _write(self, table: Table, rows: list[Row]) -> int:
         new = self._only_new(table, rows)
         if new:
-            self._client.raw_insert(
-                f"{self._database}.{table.name}",
-                column_names=[name for name, _ in table.columns],
-                insert_block=to_arrow(table, new),
-                settings=_SETTINGS,
-                fmt="ArrowStream",
-            )
+            if table.name == "merges":
+                self._override(new)
+            self._insert(table, new)
             for row in new:
                 key = (table.name, row[-3])
                 self._highest[key] = max(self._highest[key], row[-2])
         return len(new)
+
+    def _override(self, merges: list[Row]) -> None:
+        """Merges lead facts to other people until they are squashed; not those that come after a later one of the same part.
+
+        This comes before they are written themselves: after a crash between both it is done again, which changes nothing.
+        """
+        overrides = [to_override(row) for row in merges]
+        latest = self._ask_versions(overrides)
+        newer = [row for row in overrides if row[2] >= latest.get(row[0], 0)]
+        if newer:
+            self._insert(OVERRIDES, newer)
+
+    def _ask_versions(self, overrides: list[Row]) -> dict[int, int]:
+        """The highest version that was ever written of each part."""
+        result = self._client.query(
+            f"SELECT loser_person, max(version) FROM {self._database}.merges "  # noqa: S608
+            "WHERE loser_person IN {parts:Array(UInt32)} GROUP BY loser_person",
+            parameters={"parts": sorted({row[0] for row in overrides})},
+        )
+        return {int(part): int(version) for part, version in result.result_rows}
+
+    def _insert(self, table: Table, rows: list[Row]) -> None:
+        self._client.raw_insert(
+            f"{self._database}.{table.name}",
+            column_names=[name for name, _ in table.columns],
+            insert_block=to_arrow(table, rows),
+            settings=_SETTINGS,
+            fmt="ArrowStream",
+        )
 
     def _only_new(self, table: Table, rows: list[Row]) -> list[Row]:
         """Leave out what the table holds already, and what comes twice in the batch."""

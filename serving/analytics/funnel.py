@@ -33,7 +33,7 @@ SELECT level, count() FROM
            windowFunnel({int(window)}, {mode})(toUInt64(time), {", ".join(conditions)}) AS level
     FROM
     (
-        SELECT person, part, event, properties, toUnixTimestamp64Micro(event_time) AS time
+        SELECT owner, part, event, properties, toUnixTimestamp64Micro(event_time) AS time
         FROM events
         WHERE event IN {{events:Array(String)}} AND bot = 0
           AND event_time >= fromUnixTimestamp64Micro({{start:Int64}})

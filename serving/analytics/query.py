@@ -5,10 +5,11 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from sinks.owner import owner
+
 MAX_SECONDS = 60
 
-# Whose a fact is today: what moved is looked up when the question is asked, not when the fact is written.
-SURVIVOR = "dictGetOrDefault({overrides:String}, 'person', toUInt64(part), person)"
+SURVIVOR = owner("part", "{overrides:String}")
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,3 @@ def run(client: Client, query: Query) -> list[tuple[Any, ...]]:
     """The rows of a query."""
     result = client.query(query.sql, parameters=query.parameters, settings={"max_execution_time": MAX_SECONDS})
     return [tuple(row) for row in result.result_rows]
-
-
-def overrides(database: str) -> str:
-    """Name of the dictionary of merged people."""
-    return f"{database}.person_overrides"

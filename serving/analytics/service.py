@@ -8,9 +8,10 @@ from cdp.clock import DAY, Calendar, date_of, to_iso
 from cdp.errors import Unavailable
 from serving.analytics import funnel, retention, sessions
 from serving.analytics.models import Freshness, FunnelRequest, FunnelResult, RetentionRequest, RetentionResult, SessionsResult
-from serving.analytics.query import Query, overrides, run
+from serving.analytics.query import Query, run
 from serving.analytics.span import Span, instant, window
 from serving.parts import Parts
+from sinks.owner import dictionary
 
 DEFAULT_DAYS = 30
 FRESHNESS = Query("SELECT toUnixTimestamp64Micro(max(received_at)), count() FROM events", {})
@@ -20,7 +21,7 @@ async def answer_funnel(parts: Parts, request: FunnelRequest) -> FunnelResult:
     """Raises Unavailable without ClickHouse."""
     now = parts.clock()
     span = _span(parts, request.from_, request.to, now, now - DEFAULT_DAYS * DAY)
-    query = funnel.build(request, window(request.window), span.start, span.end, overrides(parts.settings.clickhouse_database))
+    query = funnel.build(request, window(request.window), span.start, span.end, dictionary(parts.settings.clickhouse_database))
     rows, freshness = await _ask(parts, query, now)
     steps = funnel.summarise(request, rows)
     return FunnelResult(**{"steps": steps, "from": to_iso(span.start), "to": to_iso(span.end), "freshness": freshness})
@@ -33,7 +34,7 @@ async def answer_retention(parts: Parts, request: RetentionRequest) -> Retention
     today = date_of(calendar.day(now))
     oldest = retention.step(_period_start(today, request.unit), request.unit, -request.periods)
     span = _span(parts, request.from_, request.to, now, instant(oldest.isoformat(), "from", zone))
-    query = retention.build(request, span, zone, overrides(parts.settings.clickhouse_database))
+    query = retention.build(request, span, zone, dictionary(parts.settings.clickhouse_database))
     rows, freshness = await _ask(parts, query, now)
     cohorts = retention.summarise(request, rows, today)
     return RetentionResult(

@@ -49,6 +49,13 @@ def identity(stack: Stack, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+def squash(stack: Stack) -> int:
+    """Squash what has moved until now; returns how many parts."""
+    answer = json.loads(stack.cdp("squash", "--after-hours", "0", "--json").stdout)
+    assert (answer["waits_for"], answer["left"]) == ("", 0)
+    return int(answer["parts"])
+
+
 @pytest.mark.stack
 @pytest.mark.timeout(500)
 def test_people_who_were_merged_by_a_login_are_two_again(stack: Stack) -> None:
@@ -67,13 +74,15 @@ def test_people_who_were_merged_by_a_login_are_two_again(stack: Stack) -> None:
     send(stack, write_key, {**view, **unknown})
     until(lambda: profile(stack, token, device)["events"], 5)
     assert profile(stack, token, device)["orders"]["count"] == 1
-    who = "dictGetOrDefault('person_overrides', 'person', toUInt64(part), person)"
+    who = "dictGetOrDefault('person_overrides', 'person', toUInt64(part), owner)"
     people = f"SELECT uniqExact({who}) FROM events WHERE ids LIKE {{id:String}} AND kind != 'decision'"
 
     def count_people() -> int:
         return int(connect(stack.settings).query(people, parameters={"id": f"%{run}%"}).result_rows[0][0])
 
     until(count_people, 1)
+    assert squash(stack) > 0
+    assert count_people() == 1
     until(lambda: identity(stack, "explain", ann)["links"][0]["messages"], 1)
     merge = identity(stack, "explain", ann)["history"][0]
     assert (merge["kind"], merge["moves"][0]["source"] in former.values()) == ("merged", True)
@@ -92,6 +101,8 @@ def test_people_who_were_merged_by_a_login_are_two_again(stack: Stack) -> None:
     assert [i["value"] for i in left["identifiers"] + right["identifiers"]] == [f"ann-{run}", f"d-{run}"]
     assert ("first_order" in left["tags"], "first_order" in right["tags"]) == (True, False)
     until(count_people, 2)
+    assert squash(stack) > 0
+    assert count_people() == 2
     assert "a shared tablet" in stack.cdp("identity", "explain", ann, check=True).stdout
     send(stack, write_key, {"type": "identify", **known, **unknown})  # the same login again
     until(lambda: [profile(stack, token, key)["events"] for key in (ann, device)], [3, 3])

@@ -93,7 +93,7 @@ def test_kills_in_the_middle_of_a_replay_lose_nothing_and_double_nothing(stack: 
     ledger = json.loads(stack.cdp("ledger", "--json", "--wait", "90").stdout)
     assert ledger["balanced"], ledger
     assert (count(), count("uniqExact(message_id)")) == (EVENTS, EVENTS)
-    merged = "uniqExact(dictGetOrDefault('person_overrides', 'person', toUInt64(part), person))"
+    merged = "uniqExact(dictGetOrDefault('person_overrides', 'person', toUInt64(part), owner))"
     assert count(merged) == PEOPLE
     totals = clickhouse.query(
         "SELECT count() AS n, sum(amount) AS amount FROM orders WHERE startsWith(order_id, {run:String})",

@@ -27,7 +27,7 @@ SIDE_BY_SIDE = 3
 SECONDS = 60  # the longest wait for what was sent
 EVENTS = """
     SELECT kind, event, message_id, toUnixTimestamp64Micro(event_time) / 1000 AS time, properties, traits, context,
-           dictGetOrDefault(person_overrides, 'person', toUInt64(person), person) AS person
+           dictGetOrDefault(person_overrides, 'person', toUInt64(part), owner) AS person
     FROM events WHERE source = {source:String} ORDER BY event_time
 """
 LETTERS = "SELECT stage, reason, field, detail, left(payload, 500) FROM dead_letters WHERE source = {source:String}"

@@ -264,13 +264,7 @@ def test_a_repeated_block_is_dropped(client, table):
 
 def test_merged_people_and_orders(client, config):
     moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    client.insert(
-        "merges", [[moment, "P1", 1, "P2", 2, "m", 0, 1, 0], [moment, "P1", 1, "P3", 3, "m", 0, 1, 1]],
-        column_names=[
-            "event_time", "one_id", "person", "loser", "loser_person", "message_id",
-            "source_partition", "source_offset", "source_seq",
-        ],
-    )  # fmt: skip
+    client.insert("overrides", [[1, 2], [1, 3]], column_names=["person", "loser_person"])
     client.command("SYSTEM RELOAD DICTIONARY cdp_test.person_overrides")
     mapped = "SELECT dictGetOrDefault('cdp_test.person_overrides', 'person', toUInt64(p), toUInt32(p))"
     mapped += " FROM (SELECT arrayJoin([2, 3, 4]) AS p)"

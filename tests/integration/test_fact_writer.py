@@ -16,7 +16,7 @@ from sinks.write import FactWriter
 from tests.shop import make_event, order
 
 NAMES = Names("cdp")
-TABLES = ("events", "orders", "order_items", "duplicates", "tag_changes", "merges", "dead_letters", "items")
+TABLES = ("events", "orders", "order_items", "duplicates", "tag_changes", "merges", "overrides", "dead_letters", "items")
 
 
 @pytest.fixture(scope="module")

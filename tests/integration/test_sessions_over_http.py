@@ -19,7 +19,7 @@ HOUR = 3_600_000_000
 def test_enriched_events_become_sessions(clickhouse_settings: Settings) -> None:
     migrate(clickhouse_settings)
     client = connect(clickhouse_settings)
-    for table in ("events", "orders", "merges"):  # other tests use the same engine
+    for table in ("events", "orders", "merges", "overrides"):  # other tests use the same engine
         client.command(f"TRUNCATE TABLE cdp.{table}")
     client.command("SYSTEM RELOAD DICTIONARY cdp.person_overrides")
     event = json.loads(encode(make_event("m", "Product Viewed")))

@@ -32,7 +32,7 @@ TOKEN = "~" + "Ab-_9" * 4 + "xy"
 def client(clickhouse_settings: Settings) -> Iterator[Client]:
     migrate(clickhouse_settings)
     client = connect(clickhouse_settings)
-    for table in ("events", "merges"):
+    for table in ("events", "merges", "overrides"):
         client.command(f"TRUNCATE TABLE cdp.{table}")
     yield client
     client.close()

@@ -14,7 +14,7 @@ from serving.analytics import funnel, retention
 from serving.analytics.models import FunnelRequest, RetentionRequest
 from serving.analytics.query import Query
 from serving.analytics.span import Span
-from sinks.migrate import load
+from sinks.migrate import VIEWS, load
 
 BASE = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 SECOND = 1_000_000
@@ -30,14 +30,14 @@ class Engine:
     def __init__(self, session) -> None:
         self.session = session
         session.query(f"CREATE DATABASE {DATABASE}")
-        for migration in load():
+        for migration in (*load(), *load(VIEWS)):
             for statement in migration.statements(DATABASE):
                 session.query(statement)
         session.query(f"USE {DATABASE}")
 
     def fill(self, facts: list[Fact], merges: dict[int, int]) -> None:
         self.session.query("TRUNCATE TABLE events")
-        self.session.query("TRUNCATE TABLE merges")
+        self.session.query("TRUNCATE TABLE overrides")
         if facts:
             rows = ", ".join(
                 f"(fromUnixTimestamp64Micro({time}), {person}, '{event}', '{props(properties)}', 0, {offset}, 0)"
@@ -46,7 +46,7 @@ class Engine:
             columns = "event_time, person, event, properties, source_partition, source_offset, source_seq"
             self.session.query(f"INSERT INTO events ({columns}) VALUES {rows}")
         for loser, winner in merges.items():
-            self.session.query(f"INSERT INTO merges (event_time, person, loser_person) VALUES (now64(6), {winner}, {loser})")
+            self.session.query(f"INSERT INTO overrides (person, loser_person) VALUES ({winner}, {loser})")
         self.session.query("SYSTEM RELOAD DICTIONARY person_overrides")
 
     def rows(self, query: Query) -> list[list[object]]:

@@ -13,7 +13,7 @@ from serving.analytics import funnel, retention, sessions
 from serving.analytics.models import FunnelRequest, RetentionRequest
 from serving.analytics.query import Query
 from serving.analytics.span import Span
-from sinks.migrate import load
+from sinks.migrate import VIEWS, load
 
 BASE = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 MINUTE = 60_000_000
@@ -43,14 +43,12 @@ class Engine:
     def __init__(self, session: Any) -> None:
         self.session = session
         session.query("CREATE DATABASE cdp")
-        for migration in load():
+        for migration in (*load(), *load(VIEWS)):
             for statement in migration.statements("cdp"):
                 session.query(statement)
         session.query("USE cdp")
         for loser, winner in MERGED.items():
-            session.query(
-                f"INSERT INTO merges (event_time, person, one_id, loser_person) VALUES (now64(6), {winner}, 'P{winner}', {loser})"
-            )
+            session.query(f"INSERT INTO overrides (person, loser_person) VALUES ({winner}, {loser})")
         session.query("SYSTEM RELOAD DICTIONARY person_overrides")
 
     def fill(self, facts: list[Fact], orders: list[Placed] | None = None) -> None:
@@ -171,7 +169,8 @@ def test_a_visit_in_all_its_columns(engine) -> None:
         [Placed(1, BASE + 20 * MINUTE, 8)],
     )
     columns = "one_id, entry_path, exit_path, traffic, campaign, referrer_domain, events, pages, orders"
-    assert engine.rows(f"SELECT {columns} FROM sessions") == [["P1", "/1", "/2", "email", "spring", "mail.qq.com", 3, 2, 1]]
+    visit = ["P0000000001", "/1", "/2", "email", "spring", "mail.qq.com", 3, 2, 1]
+    assert engine.rows(f"SELECT {columns} FROM sessions") == [visit]
 
 
 def test_a_static_referrer_of_a_one_page_application_starts_one_visit(engine) -> None:

@@ -37,7 +37,7 @@ def test_every_need_has_a_probe() -> None:
 
 def test_parts_replaced_by_outside_services_are_not_run(settings: Settings) -> None:
     outside = settings.model_copy(update={"kafka": "k1:9092", "flink": "f:8081", "redis": "redis://u:secret@r:6379/0"})
-    assert [part.name for part in select(outside)] == ["clickhouse", "jobs", "ticker", "dispatcher", "api"]
+    assert [part.name for part in select(outside)] == ["clickhouse", "jobs", "ticker", "housekeeper", "dispatcher", "api"]
     assert address(BY_NAME["redis"], outside) == "r:6379/0"  # without the password
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from cdp.errors import CdpError
-from sinks.migrate import Migration, load, pending
+from sinks.migrate import VIEWS, Script, load, outdated, pending
 
-ONE, TWO = Migration(1, "one", "SELECT 1;\n"), Migration(2, "two", "-- why; really\nSELECT '{database}';\n\nSELECT 3;")
+ONE, TWO = Script(1, "one", "SELECT 1;\n"), Script(2, "two", "-- why; really\nSELECT '{database}';\n\nSELECT 3;")
 
 
 def test_only_what_is_missing():
@@ -34,5 +34,11 @@ def test_misnamed_files_are_refused(tmp_path):
         load(tmp_path)
 
 
+def test_all_views_are_made_anew_when_one_has_changed():
+    assert outdated([ONE, TWO], {1: ONE.checksum, 2: "other"}) == outdated([ONE, TWO], {}) == [ONE, TWO]
+    assert outdated([ONE, TWO], {1: ONE.checksum, 2: TWO.checksum}) == []
+
+
 def test_our_own_are_numbered_without_gaps():
-    assert [migration.number for migration in load()] == list(range(1, len(load()) + 1))
+    for scripts in (load(), load(VIEWS)):
+        assert [script.number for script in scripts] == list(range(1, len(scripts) + 1))
