@@ -106,9 +106,10 @@ class Server:
             body = body_of(_chain(first, chunks), encoding, tag, self._engine.version)
             while (chunk := await self._in_thread(_next_or_error, body)) is not None:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             await self._in_thread(_close, chunks)
+        # Last of all: once an answer is whole, whoever watches for the client's end is told that it has come.
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _kill_when_gone(self, query: Query, receive: Receive) -> None:
         """Cancel a reading statement when its client hangs up; what writes goes on to its end."""
