@@ -18,7 +18,7 @@ from cdp.clickhouse import connect
 from cdp.clock import Clock, to_iso, wall_clock
 from cdp.errors import CdpError
 from cdp.settings import Settings
-from loadtest.bench_latency import LIBRARY, WARM_UP, Load, send_traffic
+from loadtest.bench_latency import LIBRARY, WARM_UP, Load, make_traffic, send_traffic
 from loadtest.measure import cpu_per_event, cpu_seconds, summary
 from loadtest.send import Connection, Pacer, Sender, batch, encode
 from loadtest.stack import Access
@@ -28,7 +28,7 @@ from sinks.owner import owner
 TAG = "browsing_7d"  # three product views or more
 VIEWS = 3
 LEAD = 4.0  # seconds between a probe's history and its login
-BETWEEN_LOOKS = 0.02
+BETWEEN_LOOKS = 0.05
 BETWEEN_LESSONS = 0.5
 
 # Those who were two people before: whose the facts of the device and of the member are today.
@@ -209,9 +209,9 @@ class OwnerWatcher:
 class Prober:
     """Sends histories and, seconds later, logins, at a rate; to be run in a thread. Those of the warm-up are not timed."""
 
-    def __init__(self, access: Access, load: Load, profiles: Watcher, tags: Watcher, owners: OwnerWatcher) -> None:
+    def __init__(self, access: Access, load: Load, profiles: Watcher, owners: OwnerWatcher) -> None:
         self._access, self._load = access, load
-        self._profiles, self._tags, self._owners = profiles, tags, owners
+        self._profiles, self._owners = profiles, owners
         self.stop = threading.Event()
         self.timed = 0
         self.sent = 0
@@ -246,8 +246,7 @@ class Prober:
         probe.began = began
         if is_timed:
             self.timed += 1
-            self._profiles.want(f"user_id:{probe.user_id}", probe.trait, began)
-            self._tags.want(f"user_id:{probe.user_id}", f'"{TAG}"', began)
+            self._profiles.want(f"user_id:{probe.user_id}", {"profile": probe.trait, "tag": f'"{TAG}"'}, began)
 
     def _send(self, connection: Connection, messages: list[dict[str, Any]]) -> None:
         connection.deliver("/v1/batch", batch([encode(message) for message in messages], LIBRARY).body, patience=20)
@@ -256,17 +255,17 @@ class Prober:
 
 def bench_merge(settings: Settings, access: Access, load: Load) -> dict[str, Any]:
     """Run the bench on a running platform. Raises CdpError if something did not answer."""
-    before, started = cpu_seconds(settings), time.monotonic()
-    readers = [ProfileReader(access.api_url, access.token) for _ in range(2)]
-    profiles, tags = (Watcher(reader, every=BETWEEN_LOOKS) for reader in readers)
+    batches = list(make_traffic(load))
+    profiles = Watcher(ProfileReader(access.api_url, access.token), every=BETWEEN_LOOKS)
     sender = Sender(access.api_url, access.write_key, connections=4)
-    with OwnerWatcher(ask_clickhouse(settings)) as owners, profiles, tags:
-        prober = Prober(access, load, profiles, tags, owners)
+    before, started = cpu_seconds(settings), time.monotonic()
+    with OwnerWatcher(ask_clickhouse(settings)) as owners, profiles:
+        prober = Prober(access, load, profiles, owners)
         thread = threading.Thread(target=prober.run, name="probes", daemon=True)
         thread.start()
         try:
             with sender:
-                total = send_traffic(sender, load)
+                total = send_traffic(sender, load.rate, batches)
         finally:
             prober.stop.set()
             thread.join(30)
@@ -279,8 +278,10 @@ def bench_merge(settings: Settings, access: Access, load: Load) -> dict[str, Any
         "seconds": round(seconds, 2),
         "warm_up_seconds": WARM_UP,
         "logins": prober.timed,
-        "merge_profile_ms": summary(profiles.milliseconds) | {"missed": profiles.missed},
-        "merge_tag_ms": summary(tags.milliseconds) | {"missed": tags.missed},
+        **{
+            f"merge_{series}_ms": summary(profiles.milliseconds.get(series, [])) | {"missed": profiles.missed[series]}
+            for series in ("profile", "tag")
+        },
         "merge_analytics_ms": summary(list(owners.found.values())) | {"missed": len(owners.missed)},
         "never_two": len(owners.never_two),
         "facts_bundle_ms": settings.facts_bundle_ms,

@@ -93,7 +93,7 @@ def _play(settings: Settings, options: Options, receiver: Receiver, out: Console
     client = connect(settings)
     try:
         observer = Observer(client, settings, access, f"{story.run}-m")
-        run = Run(story, played.tally, before, watcher.milliseconds)
+        run = Run(story, played.tally, before, watcher.milliseconds.get("profile", []))
         return settle(run, receiver, observer, access)
     finally:
         client.close()
@@ -109,7 +109,7 @@ def watch_introductions(watcher: Watcher) -> Callable[[Sequence[Message]], None]
             user_id, traits = message.get("userId", ""), message.get("traits", {})
             if message["type"] == "identify" and user_id and user_id not in introduced:
                 introduced.add(user_id)
-                watcher.want(f"user_id:{user_id}", traits["email"], now)
+                watcher.want(f"user_id:{user_id}", {"profile": traits["email"]}, now)
 
     return watch
 

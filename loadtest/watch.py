@@ -3,7 +3,8 @@
 import http.client
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import quote, urlsplit
@@ -43,6 +44,7 @@ class _Wanted:
     identifier: str
     needle: bytes
     since: int
+    series: str
     next_look: float
     until: float
 
@@ -50,8 +52,9 @@ class _Wanted:
 class Watcher:
     """A thread that looks for each wanted value until it is there; a context manager: leaving it waits for the last one.
 
-    `milliseconds`: from the given moment to the answer that held the value, for each found; `missed`: given up on.
-    The looks at one value are `every` seconds apart, so that an answer is late by half of that on average.
+    `milliseconds`: from the given moment to the answer that held the value, for each found, by series; `missed`: how many of a
+    series were given up on. The looks at one profile are `every` seconds apart, so that an answer is late by half of that on
+    average.
     """
 
     def __init__(self, look: Look, *, clock: Clock = wall_clock, every: float = BETWEEN_LOOKS) -> None:
@@ -60,8 +63,8 @@ class Watcher:
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
-        self.milliseconds: list[float] = []
-        self.missed = 0
+        self.milliseconds: dict[str, list[float]] = {}
+        self.missed: Counter[str] = Counter()
 
     def __enter__(self) -> "Watcher":
         self._thread.start()
@@ -72,12 +75,13 @@ class Watcher:
         if error is None:
             self._thread.join(GIVE_UP + 5)
 
-    def want(self, identifier: str, needle: str, since: int) -> None:
-        """Watch for `needle` in the profile of `identifier`; time counts from `since`, in microseconds."""
+    def want(self, identifier: str, needles: Mapping[str, str], since: int) -> None:
+        """Watch for the needle of each series in the profile of `identifier`; time counts from `since`, in microseconds."""
         now = time.monotonic()
-        wanted = _Wanted(identifier, needle.encode(), since, now + FIRST_LOOK, now + GIVE_UP)
-        with self._lock:
-            self._wanted.append(wanted)
+        for series, needle in needles.items():
+            wanted = _Wanted(identifier, needle.encode(), since, series, now + FIRST_LOOK, now + GIVE_UP)
+            with self._lock:
+                self._wanted.append(wanted)
 
     def _run(self) -> None:
         while True:
@@ -88,24 +92,25 @@ class Watcher:
                     return
                 time.sleep(BETWEEN_LOOKS)
                 continue
-            for item in wanted:
-                if time.monotonic() >= item.next_look:
-                    self._check(item)
+            for identifier in {item.identifier: None for item in wanted if time.monotonic() >= item.next_look}:
+                self._check(identifier, [item for item in wanted if item.identifier == identifier])
             pause = min(item.next_look for item in wanted) - time.monotonic()
             time.sleep(min(max(pause, 0.001), BETWEEN_LOOKS))
 
-    def _check(self, item: _Wanted) -> None:
+    def _check(self, identifier: str, items: Sequence[_Wanted]) -> None:
+        """One look for all that is wanted of a profile."""
         try:
-            found = self._look(item.identifier)
+            found = self._look(identifier)
         except (OSError, http.client.HTTPException):
             found = None
         now = time.monotonic()
-        if found is not None and item.needle in found:
-            self.milliseconds.append((self._clock() - item.since) / 1000)
-        elif now < item.until:
-            item.next_look = now + self._every
-            return
-        else:
-            self.missed += 1
-        with self._lock:
-            self._wanted.remove(item)
+        for item in items:
+            if found is not None and item.needle in found:
+                self.milliseconds.setdefault(item.series, []).append((self._clock() - item.since) / 1000)
+            elif now < item.until:
+                item.next_look = now + self._every
+                continue
+            else:
+                self.missed[item.series] += 1
+            with self._lock:
+                self._wanted.remove(item)

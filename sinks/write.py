@@ -80,12 +80,8 @@ class FactWriter:
         """Write what is new of a batch; returns the number of rows written, by table."""
         records = list(records)
         rows = self._read(records)
-        written = {}
-        for name, table_rows in rows.items():
-            if table_rows:
-                written[name] = self._write(TABLES[name], table_rows)
-        if written.get("merges"):
-            self._reload()
+        first = sorted(rows, key=lambda name: name != "merges")  # who is who is waited for
+        written = {name: self._write(TABLES[name], rows[name]) for name in first if rows[name]}
         for value, topic, _, _ in records:
             if topic == self._changes and value and (carving := read_carving(value)) is not None:
                 self._move_rows(carving)
@@ -144,6 +140,7 @@ class FactWriter:
         newer = [row for row in overrides if row[2] >= latest.get(row[0], 0)]
         if newer:
             self._insert(OVERRIDES, newer)
+            self._reload()
 
     def _ask_versions(self, overrides: list[Row]) -> dict[int, int]:
         """The highest version that was ever written of each part."""

@@ -4,7 +4,7 @@ Flink does what it is best at: offsets, checkpoints, backpressure, restarts. The
 source offsets, which are committed to Kafka with each checkpoint; a new job goes on from there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from streams import records
 from streams.batch import BatchFunction
 from streams.committed import watch_committed
 from streams.records import Resolved
-from streams.topology import source_topics
+from streams.topology import HAND_OVER_MS, facts_sources, source_topics
 
 
 class Resolve(BatchFunction):
@@ -106,17 +106,17 @@ class Source:
 def build(job: str, settings: Settings, table_env: Any) -> Any:
     """The statement set of a job, ready to execute. `table_env` is a PyFlink TableEnvironment."""
     names = Names(settings.topic_prefix)
-    source = Source(
-        source_topics(job, names), names.group(job), settings.facts_bundle_ms // 2 if job == "facts" else settings.bundle_ms
-    )
     if job == "facts":
-        return _facts_job(table_env, settings, source)
+        waits = settings.facts_bundle_ms, HAND_OVER_MS
+        sources = [Source(topics, names.group(job), ms) for topics, ms in zip(facts_sources(names), waits, strict=True)]
+        return _facts_job(table_env, settings, sources)
+    source = Source(source_topics(job, names), names.group(job), settings.bundle_ms)
     return _stream_job(table_env, settings, source, Resolve(settings) if job == "resolve" else Profile(settings))
 
 
-def _create_source(table_env: Any, settings: Settings, source: Source) -> None:
+def _create_source(table_env: Any, settings: Settings, source: Source, name: str = "source") -> None:
     table_env.execute_sql(f"""
-        CREATE TEMPORARY TABLE source (
+        CREATE TEMPORARY TABLE {name} (
             `value` BYTES,
             `topic` STRING NOT NULL METADATA VIRTUAL,
             `partition` INT NOT NULL METADATA VIRTUAL,
@@ -183,14 +183,18 @@ def _stream_job(table_env: Any, settings: Settings, source: Source, function: Ba
     return statements
 
 
-def _facts_job(table_env: Any, settings: Settings, source: Source) -> Any:
+def _facts_job(table_env: Any, settings: Settings, sources: Sequence[Source]) -> Any:
+    """Each source has a writer of its own: what is waited for is not written behind what is not."""
     from pyflink.table import DataTypes
     from pyflink.table.udf import udf
 
-    _create_source(table_env, settings, source)
     table_env.execute_sql("CREATE TEMPORARY TABLE done (`rows` INT) WITH ('connector' = 'blackhole')")
-    step = udf(Facts(settings), result_type=DataTypes.INT(), func_type="pandas", deterministic=False)
-    table_env.create_temporary_function("step", step)
     statements = table_env.create_statement_set()
-    statements.add_insert_sql("INSERT INTO done SELECT step(`value`, `partition`, `offset`, `topic`) FROM source")
+    for number, source in enumerate(sources):
+        _create_source(table_env, settings, source, f"source_{number}")
+        step = udf(Facts(settings), result_type=DataTypes.INT(), func_type="pandas", deterministic=False)
+        table_env.create_temporary_function(f"step_{number}", step)
+        statements.add_insert_sql(
+            f"INSERT INTO done SELECT step_{number}(`value`, `partition`, `offset`, `topic`) FROM source_{number}"  # noqa: S608
+        )
     return statements

@@ -16,7 +16,7 @@ from cdp.errors import CdpError, Unavailable
 from cdp.kafka import consumer
 from cdp.settings import Settings, settings
 from cdp.topics import Names
-from streams.topology import source_topics
+from streams.topology import bundle_ms, source_topics
 
 PACKAGES = ("cdp", "rules", "streams", "sinks")
 
@@ -46,9 +46,7 @@ def _options(job: str, config: Settings, jars: list[Path]) -> dict[str, str]:
     names = Names(config.topic_prefix)
     host, port = config.flink_rest.rsplit(":", 1)
     flink_jars = [*jars, *sorted((Path(pyflink.__file__).parent / "opt").glob("flink-python-*.jar"))]
-    bundle_ms, rows = (
-        (config.facts_bundle_ms, config.facts_bundle_rows) if job == "facts" else (config.bundle_ms, config.bundle_rows)
-    )
+    rows = config.facts_bundle_rows if job == "facts" else config.bundle_rows
     options = {
         "pipeline.name": names.group(job),
         "pipeline.jars": ";".join(jar.absolute().as_uri() for jar in flink_jars),
@@ -70,7 +68,7 @@ def _options(job: str, config: Settings, jars: list[Path]) -> dict[str, str]:
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "python.fn-execution.bundle.size": str(rows),
-        "python.fn-execution.bundle.time": str(bundle_ms),
+        "python.fn-execution.bundle.time": str(bundle_ms(job, config)),
         "python.fn-execution.arrow.batch.size": str(rows),
         "python.metric.enabled": "false",
     }

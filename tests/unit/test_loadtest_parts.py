@@ -104,10 +104,11 @@ def test_watcher_times_what_appears():
         return b'{"probe":"v1"}' if time.monotonic() > appears else None
 
     with Watcher(look) as watcher:
-        watcher.want("user_id:a", "v1", time.time_ns() // 1000)
-        watcher.want("user_id:gone", "v1", 0)
-        watcher._wanted[1].until = time.monotonic()
-    assert len(watcher.milliseconds) == 1 and 90 < watcher.milliseconds[0] < 1000 and watcher.missed == 1
+        watcher.want("user_id:a", {"one": "v1", "other": "probe"}, time.time_ns() // 1000)
+        watcher.want("user_id:gone", {"one": "v1"}, 0)
+        watcher._wanted[2].until = time.monotonic()
+    assert all(90 < milliseconds < 1000 for (milliseconds,) in watcher.milliseconds.values())
+    assert (set(watcher.milliseconds), watcher.missed) == ({"one", "other"}, {"one": 1})
 
 
 def test_owners_are_watched_from_the_login_until_they_are_one():
