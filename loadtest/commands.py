@@ -221,7 +221,7 @@ def _drill() -> None:
 @drill_app.command("bad-input")
 def drill_bad_input(
     requests: int = typer.Option(100_000, min=1, help="How many requests."),
-    by_kind: bool = typer.Option(False, "--by-kind", help="Count each kind by itself as well; takes minutes."),
+    by_kind: bool = typer.Option(False, "--by-kind", help="Count each kind by itself as well; takes half an hour."),
     seed: int = SEED,
     as_json: bool = JSON,
 ) -> None:

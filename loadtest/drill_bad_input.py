@@ -13,6 +13,7 @@ from cdp.errors import CdpError
 from cdp.settings import Settings
 from infra import supervise
 from loadtest.bad_requests import Bad, Keys, Maker, generate, kinds
+from loadtest.progress import Shown
 from loadtest.raw_http import Hung, RawConnection, Reply
 from loadtest.stack import Access, Ledger, read_ledger
 
@@ -119,7 +120,9 @@ def drill_bad_input(
         raise CdpError(f"{before.difference:,} events are still under way.", "Wait until `cdp ledger` balances.")
     started = time.monotonic()
     port = urlsplit(access.api_url).port or 80
-    sent = asyncio.run(send_all(port, generate(seed, requests, keys, f"bad-{seed}-{time.time_ns() % 10**9}")))
+    bads = generate(seed, requests, keys, f"bad-{seed}-{time.time_ns() % 10**9}")
+    with Shown("requests", requests) as shown:
+        sent = asyncio.run(send_all(port, _counted(bads, shown)))
     seconds = time.monotonic() - started
     ledger = wait_until_settled(lambda: read_ledger(access)).since(before)
     restarted = sorted(name for name, pid in pids(settings).items() if running.get(name) != pid)
@@ -127,23 +130,35 @@ def drill_bad_input(
     if not by_kind:
         return result
     maker = Maker(Random(seed), keys, f"kinds-{seed}-{time.time_ns() % 10**9}")
-    wrong = differing_kinds(
-        maker,
-        lambda bads: asyncio.run(send_all(port, iter(bads), connections=1)),
-        lambda: wait_until_settled(lambda: read_ledger(access)),
-    )
+    with Shown("kinds", len(kinds())) as shown:
+        wrong = differing_kinds(
+            maker,
+            lambda bads: asyncio.run(send_all(port, iter(bads), connections=1)),
+            lambda: wait_until_settled(lambda: read_ledger(access)),
+            shown.update,
+        )
     return result | {"passed": result["passed"] and not wrong, "wrong_kinds": wrong}
 
 
-def differing_kinds(maker: Maker, send: Callable[[list[Bad]], Sent], settled: Callable[[], Ledger]) -> dict[str, dict[str, int]]:
+def _counted(bads: Iterator[Bad], shown: Shown) -> Iterator[Bad]:
+    for number, bad in enumerate(bads):
+        shown.update(number)
+        yield bad
+
+
+def differing_kinds(
+    maker: Maker, send: Callable[[list[Bad]], Sent], settled: Callable[[], Ledger], tell: Callable[[int], None]
+) -> dict[str, dict[str, int]]:
     """Kinds of which another number was counted than its maker says: expected and counted, by kind.
 
     Args:
         settled: the ledger, once nothing is under way.
+        tell: told how many kinds are done.
     """
     wrong = {}
     before = settled()
-    for name, (_, make) in kinds().items():
+    for number, (name, (_, make)) in enumerate(kinds().items()):
+        tell(number)
         sent = send([replace(make(maker), kind=name) for _ in range(EACH)])
         after = settled()
         found = counted(after.since(before))

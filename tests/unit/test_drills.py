@@ -61,6 +61,7 @@ def test_judging_bad_input():
 
 def test_kinds_that_make_up_for_each_other_are_found():
     total, names = Ledger(), list(kinds())
+    told: list[int] = []
     off = {names[0]: 1, names[1]: -1}
 
     def send(bads):
@@ -70,7 +71,8 @@ def test_kinds_that_make_up_for_each_other_are_found():
         total = Ledger(applied=total.applied + 4, rejected=total.rejected + 3 + off.get(bads[0].kind, 0))
         return sent
 
-    wrong = differing_kinds(Maker(Random(1), KEYS, "r"), send, lambda: total)
+    wrong = differing_kinds(Maker(Random(1), KEYS, "r"), send, lambda: total, told.append)
+    assert told == list(range(len(names)))
     assert wrong == {names[0]: {"expected": 7, "counted": 8}, names[1]: {"expected": 7, "counted": 6}}
 
 
