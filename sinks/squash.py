@@ -40,8 +40,9 @@ class Squashed:
 def squash(client: Client, database: str, after: int, unsettled: Unsettled) -> Squashed:
     """Squash what moved longer than `after` microseconds ago. May be repeated, and broken off, at any moment.
 
-    A fact of before a move may arrive after it, and has no `owner` but the person it was written for. So nothing is dropped
-    before all that was on its way when the part moved has arrived; half of `after` is left for clocks that differ.
+    A fact of before a move may arrive after it, and has no `owner` but the person it was written for; an earlier move of the part
+    may arrive after a later one. So nothing is dropped before all that was on its way when the part moved has arrived; half of
+    `after` is left for clocks that differ.
     """
     started = _now(client)
     before = started - after

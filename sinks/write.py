@@ -7,6 +7,7 @@ at or below it may be there already (a restart, a replay, an event that waited f
 import io
 import logging
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import msgspec
@@ -60,13 +61,17 @@ _OVERRIDE = ", ".join(name for name, _ in OVERRIDES.columns)
 
 
 class FactWriter:
-    """Writes batches of records. One thread; a failure to write is raised, and the batch comes again."""
+    """Writes batches of records, one after the other; a failure to write is raised, and the batch comes again.
+
+    Tables are written side by side: an insert is waiting for the most part.
+    """
 
     def __init__(self, client: Client, database: str, names: Names) -> None:
         self._client = client
         self._database = database
         self._changes = names.changes
         self._highest: dict[tuple[str, int], int] = {}
+        self._pool = ThreadPoolExecutor(len(TABLES), "tables")
         self._adders: dict[str, Adder] = {
             names.facts: add_fact,
             names.changes: add_change,
@@ -80,8 +85,9 @@ class FactWriter:
         """Write what is new of a batch; returns the number of rows written, by table."""
         records = list(records)
         rows = self._read(records)
-        first = sorted(rows, key=lambda name: name != "merges")  # who is who is waited for
-        written = {name: self._write(TABLES[name], rows[name]) for name in first if rows[name]}
+        writing = {name: self._pool.submit(self._write, TABLES[name], rows[name]) for name in TABLES if rows[name]}
+        wait(writing.values())  # a batch that comes again must not meet one that is still being written
+        written = {name: future.result() for name, future in writing.items()}
         for value, topic, _, _ in records:
             if topic == self._changes and value and (carving := read_carving(value)) is not None:
                 self._move_rows(carving)
@@ -131,25 +137,12 @@ class FactWriter:
         return len(new)
 
     def _override(self, merges: list[Row]) -> None:
-        """Merges lead facts to other people until they are squashed; not those that come after a later one of the same part.
+        """Merges lead facts to other people until they are squashed.
 
         This comes before they are written themselves: after a crash between both it is done again, which changes nothing.
         """
-        overrides = [to_override(row) for row in merges]
-        latest = self._ask_versions(overrides)
-        newer = [row for row in overrides if row[2] >= latest.get(row[0], 0)]
-        if newer:
-            self._insert(OVERRIDES, newer)
-            self._reload()
-
-    def _ask_versions(self, overrides: list[Row]) -> dict[int, int]:
-        """The highest version that was ever written of each part."""
-        result = self._client.query(
-            f"SELECT loser_person, max(version) FROM {self._database}.merges "  # noqa: S608
-            "WHERE loser_person IN {parts:Array(UInt32)} GROUP BY loser_person",
-            parameters={"parts": sorted({row[0] for row in overrides})},
-        )
-        return {int(part): int(version) for part, version in result.result_rows}
+        self._insert(OVERRIDES, [to_override(row) for row in merges])
+        self._reload()
 
     def _insert(self, table: Table, rows: list[Row]) -> None:
         self._client.raw_insert(

@@ -27,10 +27,14 @@ CREATE TABLE IF NOT EXISTS {database}.overrides
 )
 ENGINE = MergeTree
 ORDER BY (loser_person, version)
-SETTINGS fsync_after_insert = 1;
+SETTINGS fsync_after_insert = 1, min_parts_to_merge_at_once = 8;
 
 INSERT INTO {database}.overrides (loser_person, person, version, event_time, source_partition, source_offset)
 SELECT loser_person, person, version, event_time, source_partition, source_offset FROM {database}.merges;
+
+-- Written every few hundred milliseconds: merging many small parts at once costs a fraction of merging a few at a time.
+ALTER TABLE {database}.merges MODIFY SETTING min_parts_to_merge_at_once = 24;
+ALTER TABLE {database}.tag_changes MODIFY SETTING min_parts_to_merge_at_once = 24;
 
 -- One line for each time that overrides were squashed.
 CREATE TABLE IF NOT EXISTS {database}.squashes
