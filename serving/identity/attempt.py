@@ -79,7 +79,8 @@ def part(
 
     Args:
         pairs: those that are known to be needed. With them a link may count that a limit kept out before: it is cut as well.
-        sides: the last is that of those who stay; links are cut where they touch the others.
+        sides: the last is that of those who stay; links are cut where they touch the others. Who is on several, each for its
+            time, holds nobody together.
     """
     wanted = list(dict.fromkeys(pairs))
     for _ in range(ROUNDS):
@@ -110,7 +111,7 @@ def _joining(component: Component, sides: Sequence[set[str]]) -> set[Pair]:
     """The links by which those who should go hang on a person who has identifiers of several sides."""
     found: set[Pair] = set()
     refused = {(refusal.a, refusal.b) for refusal in component.refusals}
-    side_of = {key: number for number, side in enumerate(sides) for key in side}
+    side_of = {key: number for number, side in enumerate(sides) for key in side if sum(key in other for other in sides) == 1}
     staying = len(sides) - 1
     ties = [(tie.a, tie.b) for tie in component.links] + [(tie.a, tie.b) for tie in component.matches]
     for keys in people_of(component).values():

@@ -319,6 +319,45 @@ def test_what_came_later_stays_where_its_links_lead(desk: Desk) -> None:
         desk.unmerge(one_id="P0000000001", merge=parted.version)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_an_identifier_that_both_have_had_stays_with_either_for_its_time(desk: Desk, first: bool) -> None:
+    """The phone was Ann's, then Bob's; whoever of them moves by the merge, each keeps what the phone said for them."""
+    if first:
+        desk.view("m0", "email:b@example.com", time=NOW)
+    desk.view("m1", f"user_id:ann {PHONE}", time=NOW)
+    desk.send(make_event("m2", "", kind="unbind", ids=f"user_id:ann {PHONE}", time=NOW + DAY))
+    desk.view("m3", f"email:b@example.com {PHONE}", time=NOW + 2 * DAY)
+    everybody = ("user_id:ann", "email:b@example.com")
+    before = desk.counts()
+    assert len(before) == 2
+    desk.view("m4", "user_id:ann email:b@example.com", time=NOW + 3 * DAY)
+    assert len(desk.counts()) == 1
+    (change_,) = [c for c in desk.explain("user_id:ann").history if c.message_id == "m4"]
+    done = desk.unmerge(one_id=desk.explain("user_id:ann").one_id, merge=change_.version)
+    assert (done.status, done.pairs) == ("done", [("email:b@example.com", "user_id:ann")])
+    assert desk.groups(*everybody) == [{"email:b@example.com"}, {"user_id:ann"}]
+    desk.view("m5", PHONE, time=NOW + 4 * DAY)
+    assert desk.groups(*everybody, PHONE) == [{"email:b@example.com", PHONE}, {"user_id:ann"}]
+    assert desk.counts() == {name: events + 1 for name, events in before.items()}
+
+
+def test_a_merge_by_two_times_of_one_identifier_is_undone(desk: Desk) -> None:
+    """A device was seen with the phone when it was Ann's, and again when it was Bob's: that makes them one."""
+    desk.view("m1", f"user_id:ann {PHONE}", time=NOW)
+    desk.send(make_event("m2", "", kind="unbind", ids=f"user_id:ann {PHONE}", time=NOW + DAY))
+    desk.view("m3", f"email:b@example.com {PHONE}", time=NOW + 2 * DAY)
+    before = desk.counts()
+    desk.view("m4", f"anonymous_id:d {PHONE}", time=NOW + 2 * DAY)
+    desk.view("m5", f"anonymous_id:d {PHONE}", time=NOW)
+    assert len(desk.counts()) == 1
+    person = desk.explain("user_id:ann").one_id
+    (change_,) = [c for c in desk.explain("user_id:ann").history if c.message_id == "m5"]
+    done = desk.unmerge(one_id=person, merge=change_.version)
+    assert (done.status, done.pairs) == ("done", [("anonymous_id:d", PHONE)])
+    assert desk.groups("user_id:ann", "email:b@example.com", PHONE) == [{"email:b@example.com", PHONE}, {"user_id:ann"}]
+    assert desk.counts() == {name: events + 1 for name, events in before.items()}  # m4 and m5 named the phone of their times
+
+
 def test_two_merges_of_one_event_can_be_undone_at_once(desk: Desk) -> None:
     for number, ids in enumerate(["user_id:ann", PHONE, "email:b@example.com"]):
         desk.view(f"m{number}", ids)
