@@ -47,8 +47,8 @@ def squash(client: Client, database: str, after: int, unsettled: Unsettled) -> S
     started = _now(client)
     before = started - after
     parts, left = _count(client, database, before)
+    _reload(client, database)  # a writer, or a run of this, that broke off may have left it behind
     if not parts:
-        _reload(client, database)  # a run that broke off may have left entries in the dictionary alone
         return Squashed(0, left)
     if waits_for := unsettled(before + after // 2):
         return Squashed(0, parts + left, waits_for)
