@@ -81,7 +81,7 @@ def _squash(
     elif done.waits_for:
         typer.echo(f"Nothing was squashed: {done.waits_for}. Try again later; `cdp status` shows the lag.", err=True)
     else:
-        typer.echo(f"Squashed {done.parts} parts; {done.left} moved too short a while ago.")
+        typer.echo(f"Squashed: {done.parts}; moved too short a while ago: {done.left}.")
     raise typer.Exit(1 if done.waits_for else 0)
 
 
