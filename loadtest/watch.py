@@ -14,6 +14,7 @@ from cdp.clock import Clock, wall_clock
 FIRST_LOOK = 0.02
 BETWEEN_LOOKS = 0.008
 GIVE_UP = 30.0
+PATIENCE = 0.1  # of the time that was waited already
 
 Look = Callable[[str], bytes | None]
 """The profile of an identifier (``type:value``) as the API answers it; None if there is none yet. May raise OSError."""
@@ -53,8 +54,8 @@ class Watcher:
     """A thread that looks for each wanted value until it is there; a context manager: leaving it waits for the last one.
 
     `milliseconds`: from the given moment to the answer that held the value, for each found, by series; `missed`: how many of a
-    series were given up on. The looks at one profile are `every` seconds apart, so that an answer is late by half of that on
-    average.
+    series were given up on. The looks at one profile are `every` seconds apart, or a tenth of the time that was waited, whichever
+    is more: an answer is late by half of that on average, and those who are behind are not asked all the more.
     """
 
     def __init__(self, look: Look, *, clock: Clock = wall_clock, every: float = BETWEEN_LOOKS) -> None:
@@ -108,7 +109,8 @@ class Watcher:
             if found is not None and item.needle in found:
                 self.milliseconds.setdefault(item.series, []).append((self._clock() - item.since) / 1000)
             elif now < item.until:
-                item.next_look = now + self._every
+                waited = now - (item.until - GIVE_UP)
+                item.next_look = now + max(self._every, waited * PATIENCE)
                 continue
             else:
                 self.missed[item.series] += 1
