@@ -113,10 +113,8 @@ def tasks(kind: object, seed: int) -> list[list[Event]]:
     return told
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("kind", [same, disjoint, conflicting])
-def test_eight_workers_at_once_find_the_people_that_one_finds(redis_url: str, kind: object, seed: int) -> None:
-    told = tasks(kind, seed)
+def eight_and_one(redis_url: str, told: list[list[Event]], seed: int) -> tuple[Team, Platform]:
+    """The same events, linked by eight workers at once, and by one after the other."""
     team = Team(Platform(redis_url, seed, 0.0), redis_url)
     team.link(told)
     alone = Platform(redis_url, seed, 0.0)
@@ -124,6 +122,14 @@ def test_eight_workers_at_once_find_the_people_that_one_finds(redis_url: str, ki
         for event in task:
             alone.send(event)
     settle(alone)
+    return team, alone
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", [same, disjoint, conflicting])
+def test_eight_workers_at_once_find_the_people_that_one_finds(redis_url: str, kind: object, seed: int) -> None:
+    told = tasks(kind, seed)
+    team, alone = eight_and_one(redis_url, told, seed)
 
     assert placed(team.platform) == placed(alone)
     graph = read_graph(team.platform)
@@ -139,13 +145,7 @@ def test_eight_workers_at_once_find_the_people_that_one_finds(redis_url: str, ki
 @pytest.mark.parametrize("seed", range(3))
 def test_profiles_are_exact_though_parts_move_to_and_fro(redis_url: str, seed: int) -> None:
     told = tasks(conflicting, seed)
-    team = Team(Platform(redis_url, seed, 0.0), redis_url)
-    team.link(told)
-    alone = Platform(redis_url, seed, 0.0)
-    for task in told:
-        for event in task:
-            alone.send(event)
-    settle(alone)
+    team, alone = eight_and_one(redis_url, told, seed)
     check_counts(team, alone, told, seed)
 
 
