@@ -26,7 +26,7 @@ def embedded_password(settings: Settings, user: str) -> str:
 
 
 def connect(settings: Settings, *, database: str | None = None, timeout: float = 30.0, reader: bool = False) -> Client:
-    """A client without a session (safe for one thread at a time). Raises Unavailable if nobody answers.
+    """A client without a session, which threads may share. Raises Unavailable if nobody answers.
 
     Args:
         database: default `settings.clickhouse_database`; pass "" before it exists.

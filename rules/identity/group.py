@@ -219,8 +219,7 @@ class _Attempt:
         now = self._vertex(key, time)
         if now[1] == SHARED:
             return now
-        seen = [when for link in self.component.links if key in (link.a, link.b) for when in link.moments() if when <= time]
-        return self._vertex(key, max(seen, default=time))
+        return self._vertex(key, last_seen(self.component, key, time))
 
     def _person(self, vertex: Vertex, time: int | None) -> _Person:
         person = self.people.get(vertex)
@@ -269,6 +268,12 @@ class _Attempt:
     def _weaker(self, a: str, b: str) -> str:
         """The end that gives way: of the lower priority, else the one whose name comes later."""
         return max((a, b), key=lambda key: (rule_of(key, self.rules).priority, key))
+
+
+def last_seen(component: Component, key: str, time: int) -> int:
+    """When an identifier was last seen with another one, up to a time; that time itself if it never was."""
+    seen = [when for link in component.links if key in (link.a, link.b) for when in link.moments() if when <= time]
+    return max(seen, default=time)
 
 
 def broken_limit(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from cdp.identity import Change, Component, IdRecord, Link
-from rules.identity.group import rule_of, standing
+from rules.identity.group import last_seen, rule_of, standing
 from rules.identity.model import IdentityRules
 from serving.identity.people import Pair, as_pair, parts_of, people_of, record_of
 
@@ -83,7 +83,7 @@ def _ordered(component: Component, members: AbstractSet[Stretch], rules: Identit
     not_links = {(refusal.a, refusal.b) for refusal in component.refusals} | decided.keys()
     at = {key: record_of(component, key) for key in component.nodes}
     glue = [
-        (_as_seen(component, at, a, decision.time), _as_seen(component, at, b, decision.time))
+        (_stretch(at, a, last_seen(component, a, decision.time)), _stretch(at, b, last_seen(component, b, decision.time)))
         for (a, b), decision in sorted(decided.items()) if decision.verdict == "together" and at.keys() >= {a, b}
     ]  # fmt: skip
     links = [
@@ -103,12 +103,6 @@ def _ordered(component: Component, members: AbstractSet[Stretch], rules: Identit
 def _stretch(at: Mapping[str, IdRecord], key: str, time: int) -> Stretch:
     record = at[key]
     return key, record.spans.index(record.at(time))
-
-
-def _as_seen(component: Component, at: Mapping[str, IdRecord], key: str, time: int) -> Stretch:
-    """The stretch in which an identifier was, at a time, when it was last seen with another one."""
-    seen = [when for link in component.links if key in (link.a, link.b) for when in link.moments() if when <= time]
-    return _stretch(at, key, max(seen, default=time))
 
 
 def _rank(link: Link, time: int, rules: IdentityRules) -> tuple[float, int, int, str, str]:
