@@ -145,7 +145,11 @@ def _iso(moment: datetime) -> str:
 
 
 def _digest(*content: Any) -> str:
-    return HASHED + sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:32]
+    try:
+        encoded = msgspec.json.encode(content, order="sorted")
+    except (UnicodeError, OverflowError, RecursionError, TypeError) as error:
+        raise InvalidEvent("invalid_json", "traits", f"The traits are not valid JSON: {error}.") from error
+    return HASHED + sha256(encoded).hexdigest()[:32]
 
 
 def _validated(model: type[Model], item: Any) -> Model:

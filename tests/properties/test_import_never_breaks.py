@@ -75,6 +75,12 @@ def test_damaged_orders_and_members_are_converted_or_refused(data: st.DataObject
     assert messages
 
 
+@pytest.mark.parametrize("traits", [{"x": "\ud800"}, {"\udfff": 1}])
+def test_traits_that_cannot_be_json_are_refused(traits: dict[str, object]) -> None:
+    with pytest.raises(InvalidEvent, match="traits"):
+        member_messages(MEMBER | {"traits": traits})
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_damaged_mappings_say_what_is_wrong(data: st.DataObject) -> None:
