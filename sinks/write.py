@@ -16,8 +16,8 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from cdp.errors import InvalidEvent
-from cdp.events import Carving
 from cdp.topics import Names
+from sinks.carve import carve
 from sinks.owner import dictionary
 from sinks.rows import (
     Adder,
@@ -49,15 +49,11 @@ _TYPES: dict[ColumnKind, Callable[[], pa.DataType]] = {
     "i32": pa.int32,
     "i64": pa.int64,
 }
-_LATEST = 4_102_444_800_000_000  # the year 2100: RESOLVE lets nothing later pass
 _SETTINGS = {
     "async_insert": 0,
     "input_format_arrow_allow_missing_columns": 0,
     "max_partitions_per_insert_block": 0,  # event times are the clients'; a refused block would come again for ever
 }
-
-
-_OVERRIDE = ", ".join(name for name, _ in OVERRIDES.columns)
 
 
 class FactWriter:
@@ -88,33 +84,14 @@ class FactWriter:
         writing = {name: self._pool.submit(self._write, TABLES[name], rows[name]) for name in TABLES if rows[name]}
         wait(writing.values())  # a batch that comes again must not meet one that is still being written
         written = {name: future.result() for name, future in writing.items()}
-        for value, topic, _, _ in records:
-            if topic == self._changes and value and (carving := read_carving(value)) is not None:
-                self._move_rows(carving)
+        changes = (value for value, topic, _, _ in records if topic == self._changes and value)
+        if carvings := [carving for value in changes if (carving := read_carving(value)) is not None]:
+            carve(self._client, self._database, carvings, self._pool)
         return written
 
     def _reload(self) -> None:
         # Dictionaries of the embedded engine do not refresh by themselves.
         self._client.command(f"SYSTEM RELOAD DICTIONARY {dictionary(self._database)}")
-
-    def _move_rows(self, carving: Carving) -> None:
-        """Facts of a stretch of a part count in another part. It may be said again, and changes nothing then."""
-        # Their `owner` is the former part's: whose the other part is must be looked up, even if that was squashed.
-        self._client.command(
-            f"INSERT INTO {self._database}.overrides ({_OVERRIDE}) SELECT {_OVERRIDE} FROM {self._database}.merges "  # noqa: S608
-            "WHERE loser_person = {into:UInt32} ORDER BY version DESC, event_time DESC LIMIT 1",
-            parameters={"into": carving.into},
-        )
-        self._reload()
-        parameters = {"part": carving.part, "into": carving.into, "start": carving.start, "end": min(carving.end, _LATEST)}
-        for table in ("events", "orders", "order_items"):
-            self._client.command(
-                f"ALTER TABLE {self._database}.{table} UPDATE part = {{into:UInt32}} "
-                "WHERE part = {part:UInt32} AND event_time >= fromUnixTimestamp64Micro({start:Int64}) "
-                "AND event_time < fromUnixTimestamp64Micro({end:Int64})",
-                parameters=parameters,
-                settings={"mutations_sync": 1},
-            )
 
     def _read(self, records: Iterable[Record]) -> Rows:
         rows = new_rows()

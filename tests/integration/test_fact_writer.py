@@ -8,7 +8,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from cdp.clickhouse import connect
-from cdp.events import DeadLetter, Item, Source, encode
+from cdp.events import Carving, DeadLetter, Item, Source, encode
 from cdp.settings import Settings
 from cdp.topics import Names
 from sinks.migrate import migrate
@@ -150,3 +150,28 @@ def test_letters_that_were_written_twice_are_one(client: Client) -> None:
     writer(client).process([fact(1, source={"replay_of": "0:2"}), fact(2, outcome="duplicate", replay_of="0:4")])
     rows = client.query("SELECT source_offset, replayed, dialect, request FROM cdp.letters ORDER BY source_offset").result_rows
     assert rows == [(0, 0, "sensors", '{"sent_at":1}'), (2, 1, "", "{}"), (4, 1, "", "{}"), (5, 0, "", "{}")]
+
+
+def test_carvings_of_one_batch_are_done_one_after_the_other_and_together(client: Client) -> None:
+    """A fuzzer's events lie in hundreds of months, and each mutation of a table costs something for each of them."""
+
+    def carving(offset: int, part: int, into: int, start: int, end: int) -> tuple[bytes, str, int, int]:
+        change = Carving(
+            one_id="P0000000001", person=1, part=part, into=into, start=start, end=end, version=offset, time=start,
+            p=0, o=offset, seq=1,
+        )  # fmt: skip
+        return encode(change), NAMES.changes, 0, offset
+
+    def mutations() -> int:
+        return int(client.query("SELECT uniqExact(mutation_id) FROM system.mutations WHERE database = 'cdp'").first_row[0])
+
+    start = msgspec.json.decode(fact(0)[0])["time"]
+    writer(client).process([fact(offset, part=offset // 2, time=start + offset) for offset in range(0, 8, 2)])
+    before = mutations()
+    batch = [carving(1, 1, 2, start, start + 9), carving(2, 2, 3, start, start + 9), carving(3, 3, 5, start + 6, start + 7)]
+    writer(client).process([*batch, carving(4, 77, 3, 0, 2**62)])
+    where = "SELECT source_offset, part FROM cdp.events ORDER BY 1"
+    assert client.query(where).result_rows == [(0, 0), (2, 3), (4, 3), (6, 5)]
+    assert mutations() == before + 1  # there are no orders to be moved
+    writer(client).process(batch)
+    assert client.query(where).result_rows == [(0, 0), (2, 3), (4, 3), (6, 5)]
