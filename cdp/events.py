@@ -212,7 +212,7 @@ class TagChanges(msgspec.Struct, kw_only=True, tag_field="change", tag="tags"):
 
 
 class Merge(msgspec.Struct, kw_only=True, tag_field="change", tag="merge"):
-    """A part, which was a person perhaps, belongs to another person now, on `cdp.changes`: people were merged, or parted.
+    """A part, which was a person perhaps, belongs to another person now, on `cdp.merges`: people were merged, or parted.
 
     `loser`, `loser_person`: the part's number, and the OneID of that number. The highest `version` stands.
     """
@@ -230,7 +230,7 @@ class Merge(msgspec.Struct, kw_only=True, tag_field="change", tag="merge"):
 
 
 class Carving(msgspec.Struct, kw_only=True, tag_field="change", tag="carve"):
-    """Events of a part, from `start` to before `end`, count in the part `into`, on `cdp.changes`."""
+    """Events of a part, from `start` to before `end`, count in the part `into`, on `cdp.merges`."""
 
     one_id: str
     person: int

@@ -46,10 +46,8 @@ class Settings(BaseSettings):
     )
     bundle_ms: int = Field(80, ge=1, le=10_000, description="Longest wait of RESOLVE and PROFILE for more events, in ms.")
     bundle_rows: int = Field(2000, ge=1, le=100_000, description="Largest batch in RESOLVE and PROFILE, in events.")
-    facts_bundle_ms: int = Field(1000, ge=1, le=60_000, description="Longest wait of FACTS for more facts, in ms.")
-    changes_bundle_ms: int = Field(
-        300, ge=1, le=60_000, description="Longest wait of FACTS for more merges and tag changes, in ms."
-    )
+    facts_bundle_ms: int = Field(1500, ge=1, le=60_000, description="Longest wait of FACTS for more facts, in ms.")
+    merges_bundle_ms: int = Field(250, ge=1, le=60_000, description="Longest wait of FACTS for more merges, in ms.")
     facts_bundle_rows: int = Field(20_000, ge=1, le=500_000, description="Largest batch in FACTS, in rows.")
     checkpoint_ms: int = Field(5000, ge=100, description="Interval of Flink's checkpoints, in ms.")
     parallelism: int = Field(1, ge=1, le=512, description="Parallelism of the jobs RESOLVE and FACTS.")

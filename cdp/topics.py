@@ -28,8 +28,13 @@ class Names:
 
     @property
     def changes(self) -> str:
-        """Tag changes and merges; key = OneID."""
+        """Tag changes and merges, for the history; key = OneID."""
         return f"{self.prefix}.changes"
+
+    @property
+    def merges(self) -> str:
+        """Merges, and stretches that were carved out, to be led to whom facts belong from now on; key = OneID."""
+        return f"{self.prefix}.merges"
 
     @property
     def actions(self) -> str:
@@ -54,8 +59,8 @@ class Names:
     def all_topics(self) -> list[str]:
         """Every topic of the platform."""
         return [
-            self.events, self.resolved, self.facts, self.changes, self.actions, self.deliveries, self.dead_letters,
-            self.items,
+            self.events, self.resolved, self.facts, self.changes, self.merges, self.actions, self.deliveries,
+            self.dead_letters, self.items,
         ]  # fmt: skip
 
     def group(self, job: str) -> str:

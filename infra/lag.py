@@ -26,7 +26,7 @@ def reads(names: Names) -> dict[str, tuple[str, ...]]:
     return {
         "resolve": (names.events,),
         "profile": (names.resolved,),
-        "facts": (names.facts, names.changes, names.actions, names.deliveries, names.dead_letters, names.items),
+        "facts": (names.facts, names.changes, names.merges, names.actions, names.deliveries, names.dead_letters, names.items),
         "dispatcher": (names.actions,),
     }
 

@@ -28,7 +28,7 @@ from sinks.owner import owner
 TAG = "browsing_7d"  # three product views or more
 VIEWS = 3
 LEAD = 4.0  # seconds between a probe's history and its login
-BETWEEN_LOOKS = 0.1
+BETWEEN_LOOKS = 0.2
 BETWEEN_LESSONS = 0.5
 
 # Those who were two people before: whose the facts of the device and of the member are today.

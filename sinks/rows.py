@@ -9,7 +9,7 @@ from cdp.clock import wall_clock
 from cdp.events import EMPTY_OBJECT, Action, Carving, DeadLetter, Delivery, Identifier, Item, Merge, Source, TagChanges, is_order
 from cdp.hosts import host_of
 from cdp.orders import Line, OrderEvent, parse_order
-from sinks.tables import TABLES
+from sinks.tables import OVERRIDES, TABLES
 
 Rows = dict[str, list[tuple[Any, ...]]]
 
@@ -76,7 +76,9 @@ class _Context(msgspec.Struct):
 
 
 _decode_fact = msgspec.json.Decoder(FactEvent).decode
-_decode_change = msgspec.json.Decoder(TagChanges | Merge | Carving).decode
+_decode_change = msgspec.json.Decoder(TagChanges | Merge).decode
+_decode_merge = msgspec.json.Decoder(Merge).decode
+_decode_carving = msgspec.json.Decoder(Carving).decode
 _decode_action = msgspec.json.Decoder(Action).decode
 _decode_delivery = msgspec.json.Decoder(Delivery).decode
 _decode_item = msgspec.json.Decoder(Item).decode
@@ -95,7 +97,7 @@ _PARTS = (("campaign", _Campaign), ("page", _Page), ("client", _Client), ("geo",
 
 def new_rows() -> Rows:
     """An empty list for each table."""
-    return {table: [] for table in TABLES}
+    return {table: [] for table in (*TABLES, OVERRIDES.name)}
 
 
 def add_fact(rows: Rows, value: bytes, partition: int, offset: int) -> None:
@@ -179,10 +181,8 @@ def _readable(raw: msgspec.Raw) -> _Context:
 
 
 def add_change(rows: Rows, value: bytes, partition: int, offset: int) -> None:
-    """A record of `changes`: tag changes, or a merge. What was carved out of a part is no row: see `read_carving`."""
+    """A record of `changes`: tag changes, or a merge."""
     change = _decode_change(value)
-    if isinstance(change, Carving):
-        return
     if isinstance(change, Merge):
         rows["merges"].append(
             (
@@ -197,18 +197,15 @@ def add_change(rows: Rows, value: bytes, partition: int, offset: int) -> None:
     ]
 
 
-def to_override(merge: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A row of `overrides` of one of `merges`."""
-    time, _, person, _, part, version, _, partition, offset, _ = merge
-    return part, person, version, time, partition, offset
+def add_override(rows: Rows, value: bytes, partition: int, offset: int) -> None:
+    """A merge on `merges`: whose facts are from now on. Carvings are no rows: see `read_carving`."""
+    merge = _decode_merge(value)
+    rows[OVERRIDES.name].append((merge.loser_person, merge.person, merge.version, merge.time, merge.p, merge.o))
 
 
 def read_carving(value: bytes) -> Carving | None:
-    """A record of `changes`, if it says that a stretch of a part counts in another one."""
-    if b'"change":"carve"' not in value:
-        return None
-    change = _decode_change(value)
-    return change if isinstance(change, Carving) else None
+    """A record of `merges`, if it says that a stretch of a part counts in another one."""
+    return _decode_carving(value) if b'"change":"carve"' in value else None
 
 
 def add_action(rows: Rows, value: bytes, partition: int, offset: int) -> None:

@@ -34,11 +34,11 @@ def _ask(config: Settings, moment: int, patience: float) -> str:
     names = Names(config.topic_prefix)
     deadline = time.monotonic() + patience
     # First those who write, then the one who reads what they wrote until then.
-    for group, topic in (("profile", names.resolved), ("dispatcher", names.actions)):
+    for group, topic in (("resolve", names.events), ("profile", names.resolved), ("dispatcher", names.actions)):
         with _Progress(config, names.group(group), (topic,)) as progress:
             if not _catches_up(progress, progress.until(moment), deadline):
                 return f"{group} has not done all that came before {to_iso(moment)}"
-    written = (names.facts, names.changes, names.actions, names.deliveries)
+    written = (names.facts, names.changes, names.merges, names.actions, names.deliveries)
     with _Progress(config, names.group("facts"), written) as progress:
         if not _catches_up(progress, progress.ends(), deadline):
             return "facts has not written all that is there"

@@ -16,6 +16,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from cdp.errors import InvalidEvent
+from cdp.events import Carving
 from cdp.topics import Names
 from sinks.carve import carve
 from sinks.owner import dictionary
@@ -28,10 +29,10 @@ from sinks.rows import (
     add_delivery,
     add_fact,
     add_item,
+    add_override,
     add_unreadable,
     new_rows,
     read_carving,
-    to_override,
 )
 from sinks.tables import OVERRIDES, TABLES, ColumnKind, Table
 
@@ -65,12 +66,13 @@ class FactWriter:
     def __init__(self, client: Client, database: str, names: Names) -> None:
         self._client = client
         self._database = database
-        self._changes = names.changes
+        self._merges = names.merges
         self._highest: dict[tuple[str, int], int] = {}
         self._pool = ThreadPoolExecutor(len(TABLES), "tables")
         self._adders: dict[str, Adder] = {
             names.facts: add_fact,
             names.changes: add_change,
+            names.merges: add_override,
             names.actions: add_action,
             names.deliveries: add_delivery,
             names.dead_letters: add_dead_letter,
@@ -79,47 +81,43 @@ class FactWriter:
 
     def process(self, records: Iterable[Record]) -> dict[str, int]:
         """Write what is new of a batch; returns the number of rows written, by table."""
-        records = list(records)
-        rows = self._read(records)
+        rows, carvings = self._read(records)
+        if rows[OVERRIDES.name]:
+            self._override(rows[OVERRIDES.name])
         writing = {name: self._pool.submit(self._write, TABLES[name], rows[name]) for name in TABLES if rows[name]}
         wait(writing.values())  # a batch that comes again must not meet one that is still being written
         written = {name: future.result() for name, future in writing.items()}
-        changes = (value for value, topic, _, _ in records if topic == self._changes and value)
-        if carvings := [carving for value in changes if (carving := read_carving(value)) is not None]:
+        if carvings:
             carve(self._client, self._database, carvings, self._pool)
         return written
 
-    def _reload(self) -> None:
-        # Dictionaries of the embedded engine do not refresh by themselves.
-        self._client.command(f"SYSTEM RELOAD DICTIONARY {dictionary(self._database)}")
-
-    def _read(self, records: Iterable[Record]) -> Rows:
+    def _read(self, records: Iterable[Record]) -> tuple[Rows, list[Carving]]:
         rows = new_rows()
+        carvings: list[Carving] = []
         for value, topic, partition, offset in records:
             try:
-                self._adders[topic](rows, value or b"", partition, offset)
+                if topic == self._merges and (carving := read_carving(value or b"")) is not None:
+                    carvings.append(carving)
+                else:
+                    self._adders[topic](rows, value or b"", partition, offset)
             except (msgspec.MsgspecError, InvalidEvent, UnicodeDecodeError) as error:
                 add_unreadable(rows, value or b"", partition, offset, error)
-        return rows
+        return rows, carvings
 
     def _write(self, table: Table, rows: list[Row]) -> int:
         new = self._only_new(table, rows)
         if new:
-            if table.name == "merges":
-                self._override(new)
             self._insert(table, new)
             for row in new:
                 key = (table.name, row[-3])
                 self._highest[key] = max(self._highest[key], row[-2])
         return len(new)
 
-    def _override(self, merges: list[Row]) -> None:
-        """Merges lead facts to other people until they are squashed.
-
-        This comes before they are written themselves: after a crash between both it is done again, which changes nothing.
-        """
-        self._insert(OVERRIDES, [to_override(row) for row in merges])
-        self._reload()
+    def _override(self, rows: list[Row]) -> None:
+        """Lead facts to other people until this is squashed. Written twice it says the same."""
+        self._insert(OVERRIDES, rows)
+        # Dictionaries of the embedded engine do not refresh by themselves.
+        self._client.command(f"SYSTEM RELOAD DICTIONARY {dictionary(self._database)}")
 
     def _insert(self, table: Table, rows: list[Row]) -> None:
         self._client.raw_insert(

@@ -69,11 +69,11 @@ def passes_on(profile: Profile, record: Resolved) -> int | None:
     return owner if record.event != "state" or left > record.version else None
 
 
-def receive(entry: Entry, record: Resolved) -> int | None:
-    """A part, or a stretch that counts in a part of this person. Returns the part's number; None: it was here before."""
+def receive(entry: Entry, record: Resolved) -> bool:
+    """A part, or a stretch that counts in a part of this person. Returns whether it is new: it may have been here before."""
     profile, (number,) = entry.profile, record.parts
     if _was_here(profile, record):  # what it brought may have gone on since
-        return None
+        return False
     if record.event == "state":
         profile.gone.pop(number, None)
         received = {*profile.received.get(number, ()), *record.received, record.version}
@@ -90,7 +90,7 @@ def receive(entry: Entry, record: Resolved) -> int | None:
         _note_stretch(profile, number, stretch)
     if record.carving or _has_strays(entry, number):
         profile.carving[number] = sorted({*profile.carving.get(number, ()), *record.carving})
-    return number
+    return True
 
 
 # -- stretches ----------------------------------------------------------------------------------------------------------

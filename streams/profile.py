@@ -13,7 +13,7 @@ import msgspec
 
 from cdp.clock import Calendar
 from cdp.errors import InvalidEvent
-from cdp.events import Action, Carving, DeadLetter, Merge, Outcome, TagChanges
+from cdp.events import Action, Carving, DeadLetter, Outcome, TagChanges
 from cdp.mask import mask_all
 from cdp.people import one_id
 from cdp.profile import Profile
@@ -240,7 +240,7 @@ class ProfileStep:
                     one_id=one_id(profile.person), person=profile.person, part=number, into=into, start=start, end=end,
                     version=version, time=time, p=position.partition, o=position.offset, seq=position.next_seq(),
                 )  # fmt: skip
-                position.outputs.append(records.output(records.CHANGES, change.one_id, change))
+                position.outputs.append(records.output(records.MERGES, change.one_id, change))
         self._measure.prune(profile, today)
         if not profile.is_waiting:
             self._apply_pending(entry, position)
@@ -284,16 +284,8 @@ class ProfileStep:
 
     def _receive(self, entry: Entry, record: Resolved, position: Position) -> None:
         """The state of a part that belongs to this person now."""
-        number = exchange.receive(entry, record)
-        if number is None:
-            return
-        key = one_id(entry.profile.person)
-        change = Merge(
-            one_id=key, person=entry.profile.person, loser=one_id(number), loser_person=number, version=record.version,
-            time=record.time, message_id=record.message_id, p=position.partition, o=position.offset, seq=position.next_seq(),
-        )  # fmt: skip
-        position.outputs.append(records.output(records.CHANGES, key, change))
-        self._look_anew(entry, record, position)
+        if exchange.receive(entry, record):
+            self._look_anew(entry, record, position)
 
     def _look_anew(self, entry: Entry, record: Resolved, position: Position) -> None:
         """Parts have come or gone: tags and moments follow, and events that need not wait any longer have their turn."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cdp.events import EMPTY_OBJECT, NAMED_KINDS, UNNAMED_KINDS, Identifier, Source
+from cdp.events import EMPTY_OBJECT, NAMED_KINDS, UNNAMED_KINDS, Identifier, Merge, Source
 from cdp.people import one_id
 from cdp.profile import Carved
 from cdp.topics import Names
@@ -16,8 +16,9 @@ from rules.identity.place import Carve, Move
 
 Output = tuple[str, str, bytes]
 
-RESOLVED, FACTS, CHANGES, ACTIONS, DEAD_LETTERS = "R", "F", "C", "A", "D"
+RESOLVED, FACTS, CHANGES, MERGES, ACTIONS, DEAD_LETTERS = "R", "F", "C", "M", "A", "D"
 NO_KEY = "-"
+BY_VERSION = 65_535  # the partition of positions that are none on a topic
 
 
 def topics(names: Names) -> dict[str, str]:
@@ -26,6 +27,7 @@ def topics(names: Names) -> dict[str, str]:
         RESOLVED: names.resolved,
         FACTS: names.facts,
         CHANGES: names.changes,
+        MERGES: names.merges,
         ACTIONS: names.actions,
         DEAD_LETTERS: names.dead_letters,
     }
@@ -139,6 +141,23 @@ def await_parts(change: Move, time: int) -> Output:
 def move(change: Move, time: int) -> Output:
     """``move``, to the old owner of parts."""
     return _about("move", change.source, change.target, change.parts, change.version, time)
+
+
+def merges(change: Move | Carve, time: int) -> list[Output]:
+    """For the facts: whose parts are from now on, at once on `merges`, for the history on `changes`.
+
+    The position of each is the change's version and the part.
+    What is carved out of a part was written for its owner: whose the part is in which it counts must be told as well.
+    """
+    key, parts = one_id(change.target), change.parts if isinstance(change, Move) else (change.into,)
+    told = [
+        Merge(
+            one_id=key, person=change.target, loser=one_id(part), loser_person=part, version=change.version, time=time,
+            message_id=_command_id("merge", change.target, change.version, (part,)), p=BY_VERSION, o=change.version, seq=part,
+        )
+        for part in parts
+    ]  # fmt: skip
+    return [output(topic, key, merge) for merge in told for topic in (MERGES, CHANGES)]
 
 
 def expect(change: Carve, time: int) -> Output:

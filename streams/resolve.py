@@ -98,7 +98,10 @@ class ResolveStep:
         self._said: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
 
     def process(self, rows: list[Row]) -> list[list[Output]]:
-        """The outputs of each row: its resolved event, commands of merges, or a dead letter. Raises only when Redis fails."""
+        """The outputs of each row: its resolved event and what it changed for others, or a dead letter.
+
+        Raises only when Redis fails.
+        """
         outputs: list[list[Output]] = [[] for _ in rows]
         if not rows:
             return outputs
@@ -266,10 +269,12 @@ class ResolveStep:
 
 
 def _commands(change: Move | Carve, now: int) -> list[Output]:
-    """The new owner learns what to wait for before the old one learns where to send it."""
+    """The new owner learns what to wait for before the old one learns where to send it; the facts need not wait for either."""
     if isinstance(change, Carve):
-        return [records.expect(change, now), records.carve(change, now)]
-    return [records.await_parts(change, now), records.move(change, now)]
+        commands = [records.expect(change, now), records.carve(change, now)]
+    else:
+        commands = [records.await_parts(change, now), records.move(change, now)]
+    return [*commands, *records.merges(change, now)]
 
 
 def _sighting(envelope: _Envelope, ids: tuple[str, ...], value: bytes) -> Sighting:

@@ -16,7 +16,7 @@ from cdp.errors import CdpError, Unavailable
 from cdp.kafka import consumer
 from cdp.settings import Settings, settings
 from cdp.topics import Names
-from streams.topology import bundle_ms, source_topics
+from streams.topology import HAND_OVER_MS, source_topics
 
 PACKAGES = ("cdp", "rules", "streams", "sinks")
 
@@ -68,7 +68,7 @@ def _options(job: str, config: Settings, jars: list[Path]) -> dict[str, str]:
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "python.fn-execution.bundle.size": str(rows),
-        "python.fn-execution.bundle.time": str(bundle_ms(job, config)),
+        "python.fn-execution.bundle.time": str(HAND_OVER_MS),
         "python.fn-execution.arrow.batch.size": str(rows),
         "python.metric.enabled": "false",
     }

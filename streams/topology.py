@@ -1,15 +1,17 @@
 """Which job reads what: known without Flink."""
 
-from cdp.settings import Settings
 from cdp.topics import Names
 
 JOBS = ("resolve", "profile", "facts")
-HAND_OVER_MS = 20
+HAND_OVER_MS = 20  # a batch is what fetches have brought, which gather (see `streams.jobs.Source`): it need not wait for more
 
 
 def facts_sources(names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The topics that FACTS reads apart from one another: the facts, and what is waited for (who is who, and tags)."""
-    return (names.facts, names.actions, names.deliveries, names.dead_letters, names.items), (names.changes,)
+    """The topics that FACTS reads apart from one another: the facts, and what is waited for (who is who)."""
+    return (
+        (names.facts, names.changes, names.actions, names.deliveries, names.dead_letters, names.items),
+        (names.merges,),
+    )
 
 
 def source_topics(job: str, names: Names) -> tuple[str, ...]:
@@ -19,10 +21,3 @@ def source_topics(job: str, names: Names) -> tuple[str, ...]:
         "profile": (names.resolved,),
         "facts": tuple(topic for topics in facts_sources(names) for topic in topics),
     }[job]
-
-
-def bundle_ms(job: str, config: Settings) -> int:
-    """For how long a batch is filled. Events are gathered by fetches already (see `streams.jobs.Source`): what one has brought is
-    handed over at once, and a backlog fills batches in this time. FACTS gathers what is waited for in its batches instead.
-    """
-    return config.changes_bundle_ms if job == "facts" else HAND_OVER_MS

@@ -77,7 +77,7 @@ class Platform:
 
     def counted(self) -> Iterator[tuple[int, bytes]]:
         """The applied facts written so far, each with the part in which it counts after every carving."""
-        changes = [msgspec.json.decode(value) for value in self.out[records.CHANGES]]
+        changes = [msgspec.json.decode(value) for value in self.out[records.MERGES]]
         carvings = [change for change in changes if change["change"] == "carve"]
         for value in self.out[records.FACTS]:
             fact = msgspec.json.decode(value)

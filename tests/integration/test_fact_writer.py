@@ -97,8 +97,11 @@ def test_merges_are_seen_by_the_next_query(client: Client) -> None:
         "change": "merge", "one_id": "P0000000001", "person": 1, "loser": "P0000000009", "loser_person": 9, "version": 3,
         "time": 1_795_000_000_000_000, "message_id": "x", "p": 0, "o": 5, "seq": 1,
     }  # fmt: skip
-    writer(client).process([(json.dumps(merge).encode(), NAMES.changes, 0, 0)])
+    assert writer(client).process([(json.dumps(merge).encode(), NAMES.merges, 0, 0)]) == {}
     assert client.query("SELECT dictGet('cdp.person_overrides', 'person', toUInt64(9))").first_row[0] == 1
+    for _ in range(2):
+        writer(client).process([(json.dumps(merge).encode(), NAMES.changes, 0, 0)])
+    assert client.query("SELECT person, loser_person, version FROM cdp.merges").result_rows == [(1, 9, 3)]
 
 
 def test_rubbish_on_a_topic_is_kept_and_stops_nothing(client: Client) -> None:
@@ -160,7 +163,7 @@ def test_carvings_of_one_batch_are_done_one_after_the_other_and_together(client:
             one_id="P0000000001", person=1, part=part, into=into, start=start, end=end, version=offset, time=start,
             p=0, o=offset, seq=1,
         )  # fmt: skip
-        return encode(change), NAMES.changes, 0, offset
+        return encode(change), NAMES.merges, 0, offset
 
     def mutations() -> int:
         return int(client.query("SELECT uniqExact(mutation_id) FROM system.mutations WHERE database = 'cdp'").first_row[0])

@@ -78,7 +78,7 @@ def run(redis_url: str, events: list[Event], seed: int, crashes: float = 0.0) ->
 
 def people(platform: Platform) -> dict[frozenset[str], bytes]:
     """The people, as the sets of messages that are theirs, with what their profiles say."""
-    changes = [msgspec.json.decode(value) for value in platform.out[records.CHANGES]]
+    changes = [msgspec.json.decode(value) for value in platform.out[records.MERGES]]
     moved = {c["loser_person"]: c["person"] for c in sorted(changes, key=lambda c: c.get("version", 0)) if c["change"] == "merge"}
     messages: dict[int, set[str]] = defaultdict(set)
     for part, value in platform.counted():

@@ -56,7 +56,9 @@ def merge(client: Client, part: int, person: int, offset: int) -> None:
         "change": "merge", "one_id": f"P{person:010d}", "person": person, "loser": f"P{part:010d}", "loser_person": part,
         "version": 1, "time": START, "message_id": "x", "p": 0, "o": offset, "seq": 1,
     }  # fmt: skip
-    FactWriter(client, "cdp", NAMES).process([(json.dumps(said).encode(), NAMES.changes, 0, offset)])
+    FactWriter(client, "cdp", NAMES).process(
+        [(json.dumps(said).encode(), topic, 0, offset) for topic in (NAMES.merges, NAMES.changes)]
+    )
 
 
 STORY = (

@@ -77,7 +77,7 @@ class Shop:
             one_id=one_id(person), person=person, loser=one_id(part), loser_person=part, version=version or self.version,
             time=BASE + offset, message_id="", p=0, o=offset, seq=1,
         )  # fmt: skip
-        return encode(change), NAMES.changes, 0, offset
+        return encode(change), NAMES.merges, 0, offset
 
     def carve(self, part: int, into: int) -> list[Record]:
         """All facts of a part until now count in another one; its owner says so, too."""
@@ -89,10 +89,13 @@ class Shop:
             one_id=one_id(self.owners[part]), person=self.owners[part], part=part, into=into, start=BASE, end=BASE + offset,
             version=self.version, time=BASE, p=0, o=offset, seq=1,
         )  # fmt: skip
-        return [(encode(change), NAMES.changes, 0, offset), self.move(into, self.owners[into])]
+        return [(encode(change), NAMES.merges, 0, offset), self.move(into, self.owners[into])]
 
     def write(self, *records: Record) -> None:
+        """Each merge is told on two topics, which have a writer each."""
+        history = [(value, NAMES.changes, p, o) for value, topic, p, o in records if topic == NAMES.merges and b"loser" in value]
         self.writer.process(records)
+        self.writer.process(history)
 
     def squash(self) -> int:
         return squash(self.client, "cdp", 0, lambda _: "").parts

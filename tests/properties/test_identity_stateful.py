@@ -268,7 +268,7 @@ class Machine(RuleBasedStateMachine):
 
     def people(self) -> dict[frozenset[str], bytes]:
         """The people, as the sets of messages that are theirs, with what their profiles say."""
-        changes = [msgspec.json.decode(value) for value in self.platform.out[records.CHANGES]]
+        changes = [msgspec.json.decode(value) for value in self.platform.out[records.MERGES]]
         merges = sorted((change for change in changes if change["change"] == "merge"), key=lambda change: change["version"])
         owner = {change["loser_person"]: change["person"] for change in merges}
         messages: dict[int, set[str]] = defaultdict(set)
