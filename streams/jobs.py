@@ -90,7 +90,7 @@ class Facts(BatchFunction):
 
 
 POLLED = 20_000  # records that are handed on at once: all that a fetch has brought belongs into one batch
-FACTS_BYTES = 2_097_152  # an insert costs nearly the same for ten facts and for a thousand: they wait for their time
+FACTS_BYTES = 6_291_456  # an insert costs nearly the same for ten facts and for a thousand: they wait for their time
 
 
 @dataclass(frozen=True)
