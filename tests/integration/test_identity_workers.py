@@ -73,8 +73,10 @@ class Team:
         queues, source = [list(said) for said in self.said], random.Random(seed)
         while any(queues):
             topic, key, value = source.choice([queue for queue in queues if queue]).pop(0)
-            assert topic == records.RESOLVED
-            self.platform.log["resolved"][zlib.crc32(key.encode()) % PARTITIONS].append(value)
+            if topic == records.RESOLVED:
+                self.platform.log["resolved"][zlib.crc32(key.encode()) % PARTITIONS].append(value)
+            else:
+                self.platform.out[topic].append(value)
         settle(self.platform)
 
 
