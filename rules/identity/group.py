@@ -146,7 +146,7 @@ def _known_until(link: Link, shared: Mapping[str, int]) -> int:
 
 @dataclass(slots=True)
 class _Person:
-    """A group in the making: identifiers by type, each with the time at which it came in."""
+    """A group in the making: identifiers by type, each with the time at which it came in; -1: it is by itself so far."""
 
     members: list[Vertex]
     by_type: dict[str, dict[str, int]]
@@ -168,7 +168,7 @@ class _Attempt:
 
     def run(self) -> None:
         for key in self.component.nodes:
-            self._person((key, 0), None)
+            self._person((key, 0))
         for edge in sorted(self._edges()):
             self._take(edge)
 
@@ -221,15 +221,15 @@ class _Attempt:
             return now
         return self._vertex(key, last_seen(self.component, key, time))
 
-    def _person(self, vertex: Vertex, time: int | None) -> _Person:
+    def _person(self, vertex: Vertex) -> _Person:
         person = self.people.get(vertex)
         if person is None:
             key = vertex[0]
-            person = self.people[vertex] = _Person([vertex], {type_of(key): {key: time if time is not None else -1}})
+            person = self.people[vertex] = _Person([vertex], {type_of(key): {key: -1}})
         return person
 
     def _take(self, edge: Edge) -> None:
-        one, two = self._person(edge.a, edge.time), self._person(edge.b, edge.time)
+        one, two = self._person(edge.a), self._person(edge.b)
         if one is not two:
             broken = broken_limit(one.by_type, two.by_type, edge.time, self.rules) if edge.undecided else None
             if broken is not None:
@@ -289,11 +289,11 @@ def broken_limit(
         limits = rules.identifiers.get(type_, UNDECLARED).limits
         if not limits or one[type_].keys() == two[type_].keys():
             continue
-        together = dict(two[type_])
-        for key, since in one[type_].items():
-            together[key] = min(since, together.get(key, since))
-        times = [time if since < 0 else since for since in together.values()]
-        found = next((limit for limit in limits if exceeds(times, limit)), None)
+        together: dict[str, int] = {}
+        for key, since in (*one[type_].items(), *two[type_].items()):
+            came_in = time if since < 0 else since
+            together[key] = min(came_in, together.get(key, came_in))
+        found = next((limit for limit in limits if exceeds(list(together.values()), limit)), None)
         if found == EXCLUSIVE:
             return type_, found
         if found is not None and broken is None:

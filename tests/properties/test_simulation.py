@@ -105,6 +105,20 @@ def test_it_says_what_a_plain_reading_of_the_documentation_says(history: list) -
     assert partition(found) == partition(plain)
 
 
+def test_an_identifier_that_was_turned_away_came_in_when_it_did() -> None:
+    """The third number within a week is refused; said again when the first is older than a week, it is not the third any more."""
+    at = [20_000 * DAY + hours * HOUR for hours in (40, 106, 163, 169, 230)]
+    history = [
+        (at[0], "identify", [("phone", "3"), ("user", "1")], "web"),
+        (at[1], "track", [("phone", "1"), ("phone", "3")], "web"),
+        (at[2], "unbind", [("phone", "2")], "web"),
+        (at[3], "identify", [("phone", "3"), ("phone", "2")], "web"),
+        (at[4], "track", [("user", "1"), ("phone", "2")], "web"),
+    ]
+    found = outcome([to_line(number, *one) for number, one in enumerate(history)])
+    assert partition(found) == {frozenset({"m0", "m1", "m3", "m4"}), frozenset({"m2"})}
+
+
 @given(st.integers(0, 2**32), st.integers(0, 2**32))
 @settings(max_examples=200, deadline=None)
 def test_the_order_in_which_evidence_is_taken_in_makes_no_difference(seed: int, order: int) -> None:
