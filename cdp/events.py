@@ -212,7 +212,7 @@ class TagChanges(msgspec.Struct, kw_only=True, tag_field="change", tag="tags"):
 
 
 class Merge(msgspec.Struct, kw_only=True, tag_field="change", tag="merge"):
-    """A part, which was a person perhaps, belongs to another person now, on `cdp.merges`: people were merged, or parted.
+    """A part, which was a person perhaps, belongs to another person now, on `cdp.merges` and, for the history, `cdp.changes`.
 
     `loser`, `loser_person`: the part's number, and the OneID of that number. The highest `version` stands.
     """

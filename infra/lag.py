@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cdp.errors import Unavailable
 from cdp.topics import Names
+from streams.topology import JOBS, source_topics
 
 HOPS = ("resolve", "profile", "facts", "dispatcher")
 
@@ -23,12 +24,7 @@ class Lag:
 
 def reads(names: Names) -> dict[str, tuple[str, ...]]:
     """The topics that each hop reads."""
-    return {
-        "resolve": (names.events,),
-        "profile": (names.resolved,),
-        "facts": (names.facts, names.changes, names.merges, names.actions, names.deliveries, names.dead_letters, names.items),
-        "dispatcher": (names.actions,),
-    }
+    return {job: source_topics(job, names) for job in JOBS} | {"dispatcher": (names.actions,)}
 
 
 def behind(ends: dict[tuple[str, int], int], committed: dict[tuple[str, int], int], topics: tuple[str, ...]) -> int:

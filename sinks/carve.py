@@ -10,7 +10,7 @@ from concurrent.futures import Executor, wait
 from clickhouse_connect.driver.client import Client
 
 from cdp.events import Carving
-from sinks.owner import OF_PARTS, dictionary
+from sinks.owner import OF_PARTS, reload
 from sinks.tables import OVERRIDES
 
 TOGETHER = 64
@@ -40,7 +40,7 @@ def _look_up_owners(client: Client, database: str, parts: set[int]) -> None:
         "ORDER BY loser_person, version DESC, event_time DESC LIMIT 1 BY loser_person",
         parameters={"parts": sorted(parts)},
     )
-    client.command(f"SYSTEM RELOAD DICTIONARY {dictionary(database)}")
+    reload(client, database)
 
 
 def _move(client: Client, database: str, table: str, carvings: Sequence[Carving]) -> None:

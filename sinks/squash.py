@@ -11,7 +11,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from sinks.owner import OF_PARTS, OF_PERSONS, dictionary, owner
+from sinks.owner import OF_PARTS, OF_PERSONS, dictionary, owner, reload
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def squash(client: Client, database: str, after: int, unsettled: Unsettled) -> S
     started = _now(client)
     before = started - after
     parts, left = _count(client, database, before)
-    _reload(client, database)  # a writer, or a run of this, that broke off may have left it behind
+    reload(client, database)  # a writer, or a run of this, that broke off may have left it behind
     if not parts:
         return Squashed(0, left)
     if waits_for := unsettled(before + after // 2):
@@ -63,7 +63,7 @@ def squash(client: Client, database: str, after: int, unsettled: Unsettled) -> S
                 before,
             )
     _command(client, f"ALTER TABLE {database}.overrides DELETE WHERE {_OLD}", before)
-    _reload(client, database)
+    reload(client, database)
     _note(client, database, started, before, parts)
     return Squashed(parts, left)
 
@@ -80,10 +80,6 @@ def _count(client: Client, database: str, before: int) -> tuple[int, int]:
         parameters={"before": before},
     ).first_row
     return int(old), int(every) - int(old)
-
-
-def _reload(client: Client, database: str) -> None:
-    client.command(f"SYSTEM RELOAD DICTIONARY {dictionary(database)}")
 
 
 def _command(client: Client, statement: str, before: int) -> None:

@@ -19,7 +19,7 @@ from cdp.errors import InvalidEvent
 from cdp.events import Carving
 from cdp.topics import Names
 from sinks.carve import carve
-from sinks.owner import dictionary
+from sinks.owner import reload
 from sinks.rows import (
     Adder,
     Rows,
@@ -116,8 +116,7 @@ class FactWriter:
     def _override(self, rows: list[Row]) -> None:
         """Lead facts to other people until this is squashed. Written twice it says the same."""
         self._insert(OVERRIDES, rows)
-        # Dictionaries of the embedded engine do not refresh by themselves.
-        self._client.command(f"SYSTEM RELOAD DICTIONARY {dictionary(self._database)}")
+        reload(self._client, self._database)
 
     def _insert(self, table: Table, rows: list[Row]) -> None:
         self._client.raw_insert(
