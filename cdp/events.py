@@ -178,6 +178,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     """An event that was not applied because it had been already: written to `cdp.facts` for the ledger.
 
     `conflict`: the message that came first under this id said something else; the first one counts. `replay_of` as in Source.
+    `retracts`: the event was applied at this position first, and is known to be a repetition only now: its fact is none.
     """
 
     outcome: Literal["duplicate"]
@@ -190,6 +191,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     o: int
     conflict: bool = False
     replay_of: str = ""
+    retracts: bool = False
 
 
 Value = str | int | float | bool | None
@@ -229,20 +231,32 @@ class Merge(msgspec.Struct, kw_only=True, tag_field="change", tag="merge"):
     seq: int
 
 
-class Carving(msgspec.Struct, kw_only=True, tag_field="change", tag="carve"):
-    """Events of a part, from `start` to before `end`, count in the part `into`, on `cdp.merges`."""
+class Assignment(msgspec.Struct, kw_only=True, tag_field="change", tag="assign"):
+    """Facts count in a part, whichever they were written for, on `cdp.merges`.
+
+    Of several assignments of a fact the one with the highest `version` stands.
+
+    Attributes:
+        facts: their positions on `cdp.resolved`: (partition, offset).
+    """
 
     one_id: str
     person: int
     part: int
-    into: int
-    start: int
-    end: int
+    facts: list[tuple[int, int]]
     version: int
     time: int
-    p: int
-    o: int
-    seq: int
+
+
+class RebuildCommand(msgspec.Struct, kw_only=True):
+    """Count a person again from the facts, and ask again for what it waits for: a command on `cdp.resolved`."""
+
+    one_id: str
+    person: int
+    kind: Literal["command"] = "command"
+    event: Literal["rebuild"] = "rebuild"
+    time: int
+    message_id: str
 
 
 encode = msgspec.json.Encoder().encode

@@ -1,7 +1,7 @@
 """A person's profile: what PROFILE keeps in Redis, and what the API reads.
 
 In Redis a profile is one string: eight bytes of version (big endian, for the compare-and-set), a byte that says the format,
-then MessagePack. A profile of another format is refused, never guessed at.
+then MessagePack. The format before this one is upgraded when it is read (`cdp.profile_formats`); any other is refused.
 What a profile says of a person is a function of the set of applied events, not of their order; `tags` holds what the last
 evaluation found and since when; the rest is bookkeeping of the writer.
 
@@ -14,12 +14,14 @@ from typing import Any
 
 import msgspec
 
+from cdp.ranges import Range
+
 MONEY = 10_000  # amounts are integers of 1/10,000 of the currency's unit: sums do not depend on the order
 
 FULL_REFUND = -1  # amount of a refund that names none: everything
 FINAL = 2**63 - 1  # version of a cancellation that names none: whatever version is placed, it stands
 
-FORMAT = 3  # raise it with every change that older profiles cannot be read under
+FORMAT = 4  # raise it with every change that older profiles cannot be read under
 ID_DIGEST, PAYLOAD_DIGEST = 8, 4  # bytes; together they are a message's mark
 MARK = ID_DIGEST + PAYLOAD_DIGEST
 
@@ -131,8 +133,54 @@ class Tag(msgspec.Struct, array_like=True):
     since: int
 
 
-Carved = tuple[int, int, int, int, int]
-"""A stretch of a part that counts in another part: (version, start, end, the other part, its person)."""
+Position = tuple[int, int]
+"""Where a record stands on `resolved`: (partition, offset)."""
+
+REBUILD_AT = 1  # a moment that every tick is later than
+STUCK_AFTER = 60_000_000  # microseconds after which what did not come is asked for again
+
+
+class Gone(msgspec.Struct, array_like=True):
+    """To whom a part went, by which version; `facts`: the last fact that was written for it here, as `Profile.fact_at`."""
+
+    owner: int
+    version: int
+    facts: dict[int, int] = {}
+
+
+class Awaited(msgspec.Struct, array_like=True):
+    """What a person waits for from another one.
+
+    Attributes:
+        giver: the person who has been told to send it; 0: unknown (a profile of an older format).
+        part: of a range: the part in which it counted before; 0: a whole part is awaited.
+        since: when that was said, in microseconds.
+        asked: when it was asked for again; 0: it was not.
+    """
+
+    giver: int
+    since: int
+    part: int = 0
+    asked: int = 0
+
+    @property
+    def wake_at(self) -> int:
+        """When it has to be asked for (again)."""
+        return max(self.since, self.asked) + STUCK_AFTER
+
+
+class Rebuild(msgspec.Struct, array_like=True):
+    """A part has to be counted again from its facts.
+
+    Attributes:
+        since: when that was found, in microseconds.
+        needs: facts that must have arrived before.
+        recent: (partition, offset, record) of events applied since then: their facts may be on their way.
+    """
+
+    since: int
+    needs: list[Position] = []
+    recent: list[tuple[int, int, bytes]] = []
 
 
 class Profile(msgspec.Struct, array_like=True):
@@ -154,22 +202,24 @@ class Profile(msgspec.Struct, array_like=True):
         tags: by name.
         part: the number of its only part; 0: it has none yet, or several.
         parts: the states of several parts by number, as `pack_state` writes them.
-        gone: parts that went to another person: by number, that person and the version of the move.
-        released: the versions of the moves by which a part was asked for here and answered, the newest 32.
-        awaiting: parts, or stretches of parts, on their way to this person: by the part's number, the versions of the changes
-            that sent them. Events wait in `pending` until all are here.
-        received: the versions of the moves by which a part came, the newest 32.
-        heard: what brought stretches to a part, and the versions that it answered, the newest 64.
-        carved: stretches of a part that count in other parts, in the order of their versions.
-        carving: parts from which something of such a stretch may have to be taken out, with the versions that have not been
-            answered yet. Until then events wait in `pending`.
-        pending: (offset, record) of events that wait.
         offset: of the last record applied, on this person's partition of `resolved`.
         due: when time alone will change something next, in microseconds; 0: never.
         deleted: (time, digest) of the latest event that deleted all attributes: older ones are gone.
         sealed: personal identifiers, ``type:token`` to the sealed normal form; by the newest key of those that sealed it.
         silent: how many messages were applied that change nobody (bots', unbindings, decisions ...), and the earliest and latest
             time of them; they count in parts as others do.
+        fact_at: partition to the offset of the last event whose fact was written for this part.
+        gone: parts that went to another person.
+        awaiting: parts on their way to this person, by number and version of the move. Events wait in `pending` until they are
+            here.
+        received: the versions of the moves by which a part came, the newest 32.
+        pending: (offset, record) of events that wait.
+        ranges: of a part, the ranges of time that were reassigned to it or away from it, ascending: see `streams.ranges`.
+        family: of a part, the other parts of its identifier in which something of its ranges may have been counted.
+        expected: ranges that were reassigned to a part, and about which the former holder has not said what it had. No event
+            waits for that.
+        answered: the versions of reassignments about which it has, the newest 64.
+        rebuild: parts that have to be counted again from their facts. No event waits for that.
     """
 
     person: int
@@ -187,29 +237,49 @@ class Profile(msgspec.Struct, array_like=True):
     tags: dict[str, Tag] = {}
     part: int = 0
     parts: dict[int, bytes] = {}
-    gone: dict[int, tuple[int, int]] = {}
-    awaiting: dict[int, list[int]] = {}
-    received: dict[int, list[int]] = {}
-    heard: dict[int, list[int]] = {}
-    carved: dict[int, list[Carved]] = {}
-    carving: dict[int, list[int]] = {}
-    pending: list[tuple[int, bytes]] = []
     offset: int = -1
     due: int = 0
     deleted: tuple[int, int] = (0, 0)
     sealed: dict[str, str] = {}
     silent: tuple[int, int, int] = (0, 0, 0)
-    released: dict[int, list[int]] = {}
+    fact_at: dict[int, int] = {}
+    gone: dict[int, Gone] = {}
+    awaiting: dict[int, dict[int, Awaited]] = {}
+    received: dict[int, list[int]] = {}
+    pending: list[tuple[int, bytes]] = []
+    ranges: dict[int, list[Range]] = {}
+    family: dict[int, list[int]] = {}
+    expected: dict[int, dict[int, Awaited]] = {}
+    answered: dict[int, list[int]] = {}
+    rebuild: dict[int, Rebuild] = {}
 
     @property
     def is_waiting(self) -> bool:
-        """Whether something of it is on its way, in or out: events wait until it is there."""
-        return bool(self.awaiting or self.carving)
+        """Whether something of it is on its way, or has to be counted again."""
+        return bool(self.awaiting or self.expected or self.rebuild)
 
     @property
     def part_numbers(self) -> list[int]:
         """The numbers of the parts that this person is put together of, ascending."""
         return sorted(self.parts) if self.parts else [self.part] if self.part else []
+
+    @property
+    def waits_since(self) -> int:
+        """Since when it waits for something, in microseconds; 0: it does not."""
+        return min((*(wait.since for wait in self.waits()), *(one.since for one in self.rebuild.values())), default=0)
+
+    @property
+    def wake_at(self) -> int:
+        """When it has to be looked at without an event, in microseconds; 0: never."""
+        if not self.is_waiting:
+            return self.due
+        if self.rebuild:
+            return REBUILD_AT
+        return min(moment for moment in (self.due, *(wait.wake_at for wait in self.waits())) if moment)
+
+    def waits(self) -> list[Awaited]:
+        """What it waits for from other people."""
+        return [wait for some in (self.awaiting, self.expected) for waits in some.values() for wait in waits.values()]
 
 
 def newer_seal(one: str, other: str) -> str:
@@ -232,9 +302,14 @@ def unpack(value: bytes) -> tuple[Profile, int]:
     if len(value) < _HEAD.size:
         raise msgspec.DecodeError("not a profile: too short")
     version, format_ = _HEAD.unpack_from(value)
-    if format_ != FORMAT:
+    body = memoryview(value)[_HEAD.size :]
+    if format_ == FORMAT:
+        return _decode(body), version
+    from cdp.profile_formats import UPGRADES  # it is seldom needed, and needs this module
+
+    if format_ not in UPGRADES:
         raise msgspec.DecodeError(f"a profile of another format: {format_}, not {FORMAT}; this data folder is of another version")
-    return _decode(memoryview(value)[_HEAD.size :]), version
+    return UPGRADES[format_](body), version
 
 
 def pack_state(profile: Profile) -> bytes:
@@ -251,5 +326,6 @@ def new_profile(person: int) -> Profile:
     """Nobody knows anything of this person yet; the containers are the profile's own."""
     return Profile(
         person=person, identifiers={}, attributes={}, days={}, moments={}, orders={}, occasions={}, marks={}, tags={}, parts={},
-        sealed={}, released={}, gone={}, awaiting={}, received={}, heard={}, carved={}, carving={}, pending=[],
+        sealed={}, fact_at={}, gone={}, awaiting={}, received={}, pending=[], ranges={}, family={}, expected={}, answered={},
+        rebuild={},
     )  # fmt: skip

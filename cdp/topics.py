@@ -33,7 +33,7 @@ class Names:
 
     @property
     def merges(self) -> str:
-        """Merges, and stretches that were carved out, to be led to whom facts belong from now on; key = OneID."""
+        """Merges, and facts that count in other parts, to be led to whom facts belong from now on; key = OneID."""
         return f"{self.prefix}.merges"
 
     @property
@@ -121,6 +121,15 @@ class Names:
     def due_key(self, partition: int) -> str:
         """Redis sorted set of the people of a partition for whom time alone will change something."""
         return f"{self.prefix}:due:{partition}"
+
+    def waiting_key(self, partition: int) -> str:
+        """Redis sorted set of the people of a partition who wait for something, by the moment since when."""
+        return f"{self.prefix}:waiting:{partition}"
+
+    @property
+    def healed_key(self) -> str:
+        """Redis key of how many people waited for too long, and were helped."""
+        return f"{self.prefix}:healed"
 
     @property
     def rejected_key(self) -> str:

@@ -6,7 +6,19 @@ from typing import Any
 import msgspec
 
 from cdp.clock import wall_clock
-from cdp.events import EMPTY_OBJECT, Action, Carving, DeadLetter, Delivery, Identifier, Item, Merge, Source, TagChanges, is_order
+from cdp.events import (
+    EMPTY_OBJECT,
+    Action,
+    Assignment,
+    DeadLetter,
+    Delivery,
+    Identifier,
+    Item,
+    Merge,
+    Source,
+    TagChanges,
+    is_order,
+)
 from cdp.hosts import host_of
 from cdp.orders import Line, OrderEvent, parse_order
 from sinks.tables import OVERRIDES, TABLES
@@ -27,6 +39,7 @@ class FactEvent(msgspec.Struct, kw_only=True):
     time: int
     outcome: str = ""
     conflict: bool = False
+    retracts: bool = False
     replay_of: str = ""
     kind: str = ""
     received_at: int = 0
@@ -78,7 +91,7 @@ class _Context(msgspec.Struct):
 _decode_fact = msgspec.json.Decoder(FactEvent).decode
 _decode_change = msgspec.json.Decoder(TagChanges | Merge).decode
 _decode_merge = msgspec.json.Decoder(Merge).decode
-_decode_carving = msgspec.json.Decoder(Carving).decode
+_decode_assignment = msgspec.json.Decoder(Assignment).decode
 _decode_action = msgspec.json.Decoder(Action).decode
 _decode_delivery = msgspec.json.Decoder(Delivery).decode
 _decode_item = msgspec.json.Decoder(Item).decode
@@ -198,14 +211,27 @@ def add_change(rows: Rows, value: bytes, partition: int, offset: int) -> None:
 
 
 def add_override(rows: Rows, value: bytes, partition: int, offset: int) -> None:
-    """A merge on `merges`: whose facts are from now on. Carvings are no rows: see `read_carving`."""
+    """A merge on `merges`: whose facts are from now on. Assignments are no rows: see `read_assignment`."""
     merge = _decode_merge(value)
     rows[OVERRIDES.name].append((merge.loser_person, merge.person, merge.version, merge.time, merge.p, merge.o))
 
 
-def read_carving(value: bytes) -> Carving | None:
-    """A record of `merges`, if it says that a stretch of a part counts in another one."""
-    return _decode_carving(value) if b'"change":"carve"' in value else None
+def read_assignment(value: bytes) -> Assignment | None:
+    """A record of `merges`, if it says that facts count in another part."""
+    return _decode_assignment(value) if b'"change":"assign"' in value else None
+
+
+def is_obsolete(value: bytes) -> bool:
+    """Whether a record of `merges` is of a version that moved ranges by themselves; what it said is found out anew."""
+    return b'"change":"carve"' in value
+
+
+def read_retraction(value: bytes) -> tuple[int, int] | None:
+    """The position of a fact, if a record of `facts` says that it is none."""
+    if b'"retracts":true' not in value:
+        return None
+    fact = _decode_fact(value)
+    return (fact.p, fact.o) if fact.outcome and fact.retracts else None
 
 
 def add_action(rows: Rows, value: bytes, partition: int, offset: int) -> None:

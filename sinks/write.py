@@ -8,6 +8,7 @@ import io
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -16,10 +17,10 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from cdp.errors import InvalidEvent
-from cdp.events import Carving
+from cdp.events import Assignment
 from cdp.topics import Names
-from sinks.carve import carve
-from sinks.owner import reload
+from sinks.owner import OF_PARTS, reload
+from sinks.reassign import assign, retract
 from sinks.rows import (
     Adder,
     Rows,
@@ -31,8 +32,10 @@ from sinks.rows import (
     add_item,
     add_override,
     add_unreadable,
+    is_obsolete,
     new_rows,
-    read_carving,
+    read_assignment,
+    read_retraction,
 )
 from sinks.tables import OVERRIDES, TABLES, ColumnKind, Table
 
@@ -57,6 +60,21 @@ _SETTINGS = {
 }
 
 
+@dataclass
+class _Changes:
+    """What a batch changes of facts that are written already."""
+
+    assignments: list[Assignment] = field(default_factory=list)
+    retracted: set[tuple[int, int]] = field(default_factory=set)
+
+    def take_merge(self, value: bytes) -> bool:
+        """A record of `merges`. Returns whether it is about facts, not about people."""
+        assignment = read_assignment(value)
+        if assignment is not None:
+            self.assignments.append(assignment)
+        return assignment is not None or is_obsolete(value)
+
+
 class FactWriter:
     """Writes batches of records, one after the other; a failure to write is raised, and the batch comes again.
 
@@ -67,6 +85,7 @@ class FactWriter:
         self._client = client
         self._database = database
         self._merges = names.merges
+        self._facts = names.facts
         self._highest: dict[tuple[str, int], int] = {}
         self._pool = ThreadPoolExecutor(len(TABLES), "tables")
         self._adders: dict[str, Adder] = {
@@ -81,28 +100,29 @@ class FactWriter:
 
     def process(self, records: Iterable[Record]) -> dict[str, int]:
         """Write what is new of a batch; returns the number of rows written, by table."""
-        rows, carvings = self._read(records)
+        rows, changes = self._read(records)
         if rows[OVERRIDES.name]:
             self._override(rows[OVERRIDES.name])
         writing = {name: self._pool.submit(self._write, TABLES[name], rows[name]) for name in TABLES if rows[name]}
         wait(writing.values())  # a batch that comes again must not meet one that is still being written
         written = {name: future.result() for name, future in writing.items()}
-        if carvings:
-            carve(self._client, self._database, carvings, self._pool)
+        if changes.assignments:
+            assign(self._client, self._database, changes.assignments, self._pool)
+        if changes.retracted:
+            retract(self._client, self._database, changes.retracted, self._pool)
         return written
 
-    def _read(self, records: Iterable[Record]) -> tuple[Rows, list[Carving]]:
-        rows = new_rows()
-        carvings: list[Carving] = []
+    def _read(self, records: Iterable[Record]) -> tuple[Rows, _Changes]:
+        rows, changes = new_rows(), _Changes()
         for value, topic, partition, offset in records:
             try:
-                if topic == self._merges and (carving := read_carving(value or b"")) is not None:
-                    carvings.append(carving)
-                else:
+                if not (topic == self._merges and changes.take_merge(value or b"")):
                     self._adders[topic](rows, value or b"", partition, offset)
+                if topic == self._facts and (position := read_retraction(value or b"")) is not None:
+                    changes.retracted.add(position)
             except (msgspec.MsgspecError, InvalidEvent, UnicodeDecodeError) as error:
                 add_unreadable(rows, value or b"", partition, offset, error)
-        return rows, carvings
+        return rows, changes
 
     def _write(self, table: Table, rows: list[Row]) -> int:
         new = self._only_new(table, rows)
@@ -137,32 +157,41 @@ class FactWriter:
             if row[-2] <= self._highest[table.name, row[-3]]:
                 in_doubt.setdefault(row[-3], []).append(row)
         seen: set[tuple[int, int, int]] = set()
+        retracted: set[tuple[int, int]] = set()
         for partition, doubtful in in_doubt.items():
             offsets = [row[-2] for row in doubtful]
-            seen |= self._ask_positions(table, partition, min(offsets), max(offsets))
+            written, *taken_out = (self._ask_positions(name, partition, min(offsets), max(offsets)) for name in _tables_of(table))
+            seen |= written
+            retracted |= {(p, o) for some in taken_out for p, o, _ in some}
         new = []
         for row in rows:
             position = row[-3:]
-            if position not in seen:
+            if position not in seen and position[:2] not in retracted:
                 seen.add(position)
                 new.append(row)
         return new
 
     def _ask_highest(self, table: Table, partition: int) -> int:
-        result = self._client.query(
-            f"SELECT count(), max(source_offset) FROM {self._database}.{table.name} WHERE source_partition = {{p:UInt16}}",  # noqa: S608
-            parameters={"p": partition},
+        rows = " UNION ALL ".join(
+            f"SELECT source_offset FROM {self._database}.{name} WHERE source_partition = {{p:UInt16}}"  # noqa: S608 - constants
+            for name in _tables_of(table)
         )
+        result = self._client.query(f"SELECT count(), max(source_offset) FROM ({rows})", parameters={"p": partition})  # noqa: S608
         count, highest = result.result_rows[0]
         return int(highest) if count else -1
 
-    def _ask_positions(self, table: Table, partition: int, low: int, high: int) -> set[tuple[int, int, int]]:
+    def _ask_positions(self, table: str, partition: int, low: int, high: int) -> set[tuple[int, int, int]]:
         result = self._client.query(
-            f"SELECT source_partition, source_offset, source_seq FROM {self._database}.{table.name} "  # noqa: S608
+            f"SELECT source_partition, source_offset, source_seq FROM {self._database}.{table} "  # noqa: S608 - a constant
             "WHERE source_partition = {p:UInt16} AND source_offset BETWEEN {low:UInt64} AND {high:UInt64}",
             parameters={"p": partition, "low": low, "high": high},
         )
         return {(int(p), int(o), int(seq)) for p, o, seq in result.result_rows}
+
+
+def _tables_of(table: Table) -> tuple[str, ...]:
+    """Where positions of a table's rows are found: facts may have been taken out again, as repetitions."""
+    return (table.name, TABLES["duplicates"].name) if table.name in OF_PARTS else (table.name,)
 
 
 def to_arrow(table: Table, rows: list[Row]) -> bytes:

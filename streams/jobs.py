@@ -23,7 +23,6 @@ from rules.load import load_rules
 from streams import records
 from streams.batch import BatchFunction
 from streams.committed import watch_committed
-from streams.records import Resolved
 from streams.topology import facts_sources, source_topics
 
 
@@ -55,15 +54,15 @@ class Profile(BatchFunction):
         """See `BatchFunction.start`."""
         from cdp.clickhouse import connect as connect_clickhouse
         from streams.profile import ProfileStep
-        from streams.recall import recall
+        from streams.refetch import Fact, Wanted, refetch
         from streams.store import ProfileStore
 
         names = Names(settings.topic_prefix)
         committed = watch_committed(settings.kafka_servers, names.group(self.job), names.resolved, settings.partitions)
         store = ProfileStore(connect(settings.redis_url), names)
 
-        def facts(wanted: Mapping[int, int]) -> dict[int, list[Resolved]]:
-            return recall(connect_clickhouse(settings), wanted)  # seldom: no connection is kept
+        def facts(wanted: Mapping[int, Wanted]) -> dict[int, list[Fact]]:
+            return refetch(connect_clickhouse(settings), wanted)  # seldom: no connection is kept
 
         rules, calendar = compile_rules(load_rules()), Calendar(settings.timezone)
         return ProfileStep(store, rules, calendar, committed, facts, wall_clock).process

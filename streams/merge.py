@@ -28,6 +28,7 @@ def merge(survivor: Profile, loser: Profile) -> None:
     for order_id, order in loser.orders.items():
         _merge_order(survivor.orders.setdefault(order_id, Order(refunds={})), order)
     _union(survivor.marks, loser.marks, bytes.__add__)
+    _union(survivor.fact_at, loser.fact_at, max)
     survivor.silent = _merge_silent(survivor.silent, loser.silent)
 
 

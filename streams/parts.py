@@ -70,13 +70,17 @@ def state_of(entry: Entry, number: int) -> Profile | None:
 
 
 def replace(entry: Entry, number: int, state: Profile) -> None:
-    """Let a part be another one than before; the whole follows."""
-    profile = entry.profile
-    if number in profile.parts:
+    """Let a part be another one than before, or let there be one; the whole follows."""
+    if open_part(entry, number) is None:
+        _become(entry.profile, state)
+    else:
         entry.opened[number] = state
         _put_together(entry)
-    elif profile.part == number:
-        _become(profile, state)
+
+
+def is_empty(state: Profile | None) -> bool:
+    """Whether nothing was ever counted in a part."""
+    return state is None or not (state.events or state.silent[0] or state.marks)
 
 
 def _put_together(entry: Entry) -> None:
@@ -101,6 +105,7 @@ def _become(profile: Profile, whole: Profile) -> None:
     """What a profile says of its person becomes what another says; clock, tags and bookkeeping stay."""
     for name in FIGURES:
         setattr(profile, name, getattr(whole, name))
+    profile.fact_at = whole.fact_at
 
 
 def _bare(profile: Profile) -> Profile:

@@ -13,17 +13,18 @@ import msgspec
 
 from cdp.clock import Calendar
 from cdp.errors import InvalidEvent
-from cdp.events import Action, Carving, DeadLetter, Outcome, TagChanges
+from cdp.events import Action, DeadLetter, Outcome, TagChanges
 from cdp.mask import mask_all
 from cdp.people import one_id
 from cdp.profile import Profile
 from rules.compile_python import CompiledRules
 from rules.evaluate import Context
-from streams import exchange, records
+from streams import heal, reassign, records, transfer
 from streams.measure import ATTRIBUTES, SILENT, Measure, Reading, add_mark, digest_of, find_mark, mark_of, note_silent
-from streams.parts import open_all, open_part, state_of
-from streams.recall import Recall
+from streams.parts import open_all, open_part
 from streams.records import Output, Resolved, decode_resolved
+from streams.recount import Recount
+from streams.refetch import Refetch
 from streams.schedule import Schedule
 from streams.store import Due, Entry, ProfileStore, Said
 from streams.tag import Selection, Tagger
@@ -58,7 +59,7 @@ class ProfileStep:
 
     Args:
         committed: partition to committed offset; what was said of records below it is not kept any longer.
-        facts: reads the events of parts back from the facts: see `streams.recall`.
+        facts: reads the facts of parts back: see `streams.refetch`.
         now: the wall clock, for dead letters only.
     """
 
@@ -68,20 +69,21 @@ class ProfileStep:
         rules: CompiledRules,
         calendar: Calendar,
         committed: dict[int, int],
-        facts: Recall,
+        facts: Refetch,
         now: Callable[[], int],
     ) -> None:
         self._store = store
         self._rules = rules
         self._calendar = calendar
         self._committed = committed
-        self._facts = facts
         self._now = now
         self._measure = Measure(rules, calendar)
+        self._recount = Recount(facts, self._measure)
         self._tagger = Tagger(rules)
         self._trigger = Trigger(rules)
         self._schedule = Schedule(rules, calendar)
         self._recovered: dict[int, dict[int, Said]] = {}
+        self._healed = 0
 
     def process(self, rows: list[Row]) -> list[list[Output]]:
         """The outputs of each row. Raises only when Redis fails or another writer is at work."""
@@ -90,6 +92,8 @@ class ProfileStep:
         woken = self._store.find_due(ticks) if ticks else {}
         people = {r.person for r in decoded if r is not None and r.kind != "tick"}
         entries = self._store.load(people.union(*woken.values()) if woken else people)
+        if woken:
+            self._recount.fetch(ticks, woken, entries)
         partitions: dict[int, int] = {}
         said: dict[int, dict[int, Said]] = {}
         outputs = []
@@ -112,7 +116,8 @@ class ProfileStep:
             for waited in position.also_refused:
                 said.setdefault(partition, {})[waited] = Said([], True)
             outputs.append([position.fact, *position.outputs] if position.fact is not None else position.outputs)
-        self._store.save({person: (p, entries[person]) for person, p in partitions.items()}, said, self._committed)
+        healed, self._healed = self._healed, 0
+        self._store.save({person: (p, entries[person]) for person, p in partitions.items()}, said, self._committed, healed)
         return outputs
 
     def _said_before(self, position: Position) -> list[Output]:
@@ -132,10 +137,10 @@ class ProfileStep:
             self._command(entry, record, position)
         elif record.part in profile.gone:
             position.refused = True
-            position.outputs.append(records.forwarded(value, profile.gone[record.part][0]))
-        elif profile.carved and (instead := exchange.diverted_to(profile, record.part, record.time)):
+            position.outputs.append(records.forwarded(value, profile.gone[record.part].owner))
+        elif profile.ranges and (elsewhere := reassign.diverted_to(profile, record)) is not None:
             position.refused = True
-            position.outputs.append(records.diverted(value, instead[1], instead[0]))
+            position.outputs.append(records.diverted(value, elsewhere))
         else:
             self._event(entry, record, value, position)
 
@@ -145,13 +150,14 @@ class ProfileStep:
         if (earlier := find_mark(profile, mark)) is not None:
             position.refused = True
             position.outputs.append(_duplicate(record, position.partition, position.offset, conflict=earlier != mark))
-        elif profile.is_waiting:
+        elif profile.awaiting:
             profile.pending.append((position.offset, value))
         elif (reading := self._read(record, value, position)) is None:
             position.refused = True
         else:
             position.fact = records.fact(value, record.one_id, position.partition, position.offset)
             self._apply(entry, record, reading, mark, position)
+            self._note_fact(entry, record, value, position.partition, position.offset)
 
     def _read(self, record: Resolved, value: bytes, position: Position) -> Reading | None:
         """What an event will change; None if it cannot be read, which makes a dead letter."""
@@ -197,6 +203,14 @@ class ProfileStep:
                 self._emit_actions(entry, part, context, cause, position)
         profile.due = self._schedule.next_due(profile) if anew else self._schedule.after(profile, record.name, touched)
 
+    @staticmethod
+    def _note_fact(entry: Entry, record: Resolved, value: bytes, partition: int, offset: int) -> None:
+        """Remember which fact of a part is the last one."""
+        profile, part = entry.profile, entry.opened.get(record.part, entry.profile)
+        part.fact_at[partition] = offset
+        if profile.rebuild:
+            reassign.keep_recent(profile, part, record.part, (partition, offset, value))
+
     def _repeat(self, profile: Profile, record: Resolved, value: bytes, position: Position) -> None:
         """A record that was handled before comes again: say again what was said then."""
         if any(offset == position.offset for offset, _ in profile.pending):
@@ -212,38 +226,22 @@ class ProfileStep:
         profile = entry.profile
         entry.dirty = True
         mine = Position(position.partition, position.offset, seq=profile.person << 16)
-        if profile.carving:
-            self._take_out(entry, time, mine)
+        if profile.is_waiting:
+            mine.outputs += self._recount.count(entry, time, self._calendar.day(profile.as_of))
+            asked = heal.ask_again(entry, time)
+            mine.outputs += asked
+            self._healed += bool(asked)
+            if not profile.awaiting:
+                self._apply_pending(entry, mine)
         if profile.part_numbers:
             profile.as_of = max(profile.as_of, time)
             context = self._context(profile)
             self._measure.prune(profile, context.today)
             self._retag(profile, context, EVERYTHING, "", mine)
             self._emit_actions(entry, None, context, Cause(TIME, time, time), mine)
-        profile.due = self._next_due(profile) if profile.part_numbers else 0
+        profile.due = self._schedule.next_due(profile) if profile.part_numbers else 0
         position.outputs += mine.outputs
         position.also_refused += mine.also_refused
-
-    def _take_out(self, entry: Entry, time: int, position: Position) -> None:
-        """Take out of parts what counts in others, as soon as all of their events are among the facts."""
-        profile = entry.profile
-        states = {number: state for number in profile.carving if (state := state_of(entry, number)) is not None}
-        wanted = {number: state.events + state.silent[0] for number, state in states.items()}
-        today = self._calendar.day(profile.as_of)
-        for number, events in self._facts(wanted).items():
-            outputs, stretches = exchange.take_stretches_out(
-                entry, number, events, self._measure, today, (position.partition, position.offset, time)
-            )
-            position.outputs += outputs
-            for version, start, end, into, _ in stretches:
-                change = Carving(
-                    one_id=one_id(profile.person), person=profile.person, part=number, into=into, start=start, end=end,
-                    version=version, time=time, p=position.partition, o=position.offset, seq=position.next_seq(),
-                )  # fmt: skip
-                position.outputs.append(records.output(records.MERGES, change.one_id, change))
-        self._measure.prune(profile, today)
-        if not profile.is_waiting:
-            self._apply_pending(entry, position)
 
     # -- commands --------------------------------------------------------------------------------------------------
 
@@ -251,25 +249,28 @@ class ProfileStep:
         profile = entry.profile
         match record.event:
             case "await":
-                exchange.await_parts(profile, record)
+                transfer.await_parts(profile, record)
             case "move":
                 self._release(entry, record, position)
-            case "state" | "expect" | "carve" | "stretch" if (owner := exchange.passes_on(profile, record)) is not None:
+            case "state" | "expect" | "carve" | "range" | "stretch" if (owner := transfer.passes_on(profile, record)) is not None:
                 position.outputs.append(records.passed_on(record, owner))
-            case "state" | "stretch":
+            case "state":
                 self._receive(entry, record, position)
             case "expect":
-                exchange.expect(profile, record)
+                reassign.expect(profile, record)
             case "carve":
-                answer = exchange.carve(entry, record)
-                position.outputs += [answer] if answer is not None else []
-                profile.due = self._next_due(profile)
+                position.outputs += reassign.reassign(entry, record)
+            case "range" | "stretch":
+                position.outputs += reassign.receive_range(entry, record)
+            case "rebuild":
+                heal.rebuild_all(entry, record.time)
+                position.outputs += heal.ask_again(entry, record.time, at_once=True)
             case _:
                 pass
 
     def _release(self, entry: Entry, record: Resolved, position: Position) -> None:
         """Parts belong to another person now: send their states there, and forward what still comes."""
-        leaving, sent = exchange.release(entry, record)
+        leaving, sent = transfer.release(entry, record)
         position.outputs += sent
         stay = []
         for offset, value in entry.profile.pending:
@@ -284,7 +285,9 @@ class ProfileStep:
 
     def _receive(self, entry: Entry, record: Resolved, position: Position) -> None:
         """The state of a part that belongs to this person now."""
-        if exchange.receive(entry, record):
+        is_new, told = transfer.receive(entry, record)
+        position.outputs += told
+        if is_new:
             self._look_anew(entry, record, position)
 
     def _look_anew(self, entry: Entry, record: Resolved, position: Position) -> None:
@@ -295,13 +298,9 @@ class ProfileStep:
             return
         self._measure.prune(profile, self._calendar.day(profile.as_of))
         self._retag(profile, self._context(profile), EVERYTHING, record.message_id, position)
-        if not profile.is_waiting:
+        if not profile.awaiting:
             self._apply_pending(entry, position)
-        profile.due = self._next_due(profile)
-
-    def _next_due(self, profile: Profile) -> int:
-        """At the next tick, while something has to be taken out of a part."""
-        return 1 if profile.carving else self._schedule.next_due(profile)
+        profile.due = self._schedule.next_due(profile)
 
     def _apply_pending(self, entry: Entry, position: Position) -> None:
         """Nothing is awaited any more: the events that waited have their turn."""
@@ -310,8 +309,8 @@ class ProfileStep:
         for offset, value in pending:
             record = decode_resolved(value)
             mark = mark_of(record)
-            if instead := exchange.diverted_to(profile, record.part, record.time):
-                position.outputs.append(records.diverted(value, instead[1], instead[0]))
+            if (elsewhere := reassign.diverted_to(profile, record)) is not None:
+                position.outputs.append(records.diverted(value, elsewhere))
                 position.also_refused.append(offset)
             elif (earlier := find_mark(profile, mark)) is not None:
                 position.outputs.append(_duplicate(record, position.partition, offset, conflict=earlier != mark))
@@ -319,6 +318,7 @@ class ProfileStep:
             elif (reading := self._read(record, value, position)) is not None:
                 position.outputs.append(records.fact(value, one_id(profile.person), position.partition, offset))
                 self._apply(entry, record, reading, mark, position)
+                self._note_fact(entry, record, value, position.partition, offset)
             else:
                 position.also_refused.append(offset)
 

@@ -5,12 +5,14 @@ An output of a step is a topic's letter, a key (a OneID) and a value.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from cdp.events import EMPTY_OBJECT, NAMED_KINDS, UNNAMED_KINDS, Identifier, Merge, Source
 from cdp.people import one_id
-from cdp.profile import Carved
+from cdp.profile import Awaited, Position, Rebuild
+from cdp.ranges import Range
 from cdp.topics import Names
 from rules.identity.place import Carve, Move
 
@@ -33,13 +35,39 @@ def topics(names: Names) -> dict[str, str]:
     }
 
 
+class Fragment(msgspec.Struct, frozen=True):
+    """What ``state`` and ``range`` bring of a part.
+
+    Attributes:
+        state: of ``state`` the part, as base64; of ``range`` its occasions and sealed identifiers only.
+        needs: facts of the part; what is counted from facts has to wait for them.
+        ranges: what is known of the part's ranges; of ``range`` those that are reassigned.
+        family: parts in which something of them may have been counted.
+        awaited, expected: what its old owner waited for itself.
+        received, answered: as in a profile.
+        rebuild: it has to be counted again from its facts, and was not yet.
+    """
+
+    state: str = ""
+    needs: list[Position] = []
+    ranges: list[Range] = []
+    family: list[int] = []
+    awaited: dict[int, Awaited] = {}
+    expected: dict[int, Awaited] = {}
+    received: list[int] = []
+    answered: list[int] = []
+    rebuild: Rebuild | None = None
+
+
 class Resolved(msgspec.Struct, kw_only=True):
     """What PROFILE reads of a record on `resolved`; everything else in it is passed on unread.
 
-    An event counts in `part` of its person. Commands (`kind` "command") are about `parts` that go from one person to another,
-    by the change `version`. When parts move, ``await`` tells the new owner and ``move`` the old one, whose name `other` is in
-    either case the opposite; ``state`` brings a part. When a stretch of a part counts in another one, ``expect`` tells the
-    owner of the other one and ``carve`` the owner of the first; ``stretch`` brings it. See `PartState` for what is brought.
+    An event counts in `part` of its person; `assigned` is the version of the reassignment that sent it there, if one did.
+    Commands (`kind` "command") are about `parts`, by the change `version`; `other` is the opposite person. When parts move,
+    ``await`` tells the new owner and ``move`` the old one, whose answer is ``state``. When a range of time of a part is
+    reassigned to another part, ``expect`` tells the owner of the other one and ``carve`` the owner of the first, whose answer is
+    ``range``; `carved` holds the range: (version, start, end, part, the part's person). `again`: it is asked for once more.
+    ``rebuild`` counts a person again from the facts. See `Fragment` for what an answer brings.
     """
 
     kind: str
@@ -59,14 +87,12 @@ class Resolved(msgspec.Struct, kw_only=True):
     other: int = 0
     parts: list[int] = []
     version: int = 0
-    state: str = ""
-    awaited: list[int] = []
-    carved: list[Carved] = []
-    carving: list[int] = []
-    heard: list[int] = []
-    received: list[int] = []
-    state_id: int = 0
-    answers: list[int] = []
+    carved: list[tuple[int, int, int, int, int]] = []
+    giver_part: int = 0
+    assigned: int = 0
+    again: bool = False
+    fragment: Fragment | None = None
+    state: str = ""  # what answers brought before they had fragments
 
     @property
     def name(self) -> str:
@@ -77,50 +103,22 @@ class Resolved(msgspec.Struct, kw_only=True):
 decode_resolved = msgspec.json.Decoder(Resolved).decode
 
 
-class Command(msgspec.Struct, kw_only=True):
+class Command(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A command on `resolved`, as written: see `Resolved`."""
 
     one_id: str
     person: int
-    kind: str = "command"
+    kind: str
     event: str
     other: int
     parts: list[int]
     version: int
     time: int
     message_id: str
-    state: str = ""
-    awaited: list[int] = []
-    carved: list[Carved] = []
-    carving: list[int] = []
-    heard: list[int] = []
-    received: list[int] = []
-    state_id: int = 0
-    answers: list[int] = []
-
-
-class PartState(msgspec.Struct, frozen=True):
-    """A part, or a stretch of one, on its way.
-
-    Attributes:
-        state: as base64.
-        state_id: what comes again has the same; of a move its version.
-        answers: versions of the changes for which it was awaited.
-        awaited: versions of changes that its old owner was waiting for itself.
-        carved: stretches that were carved out of it.
-        carving: versions of those that have not been answered.
-        heard, received: as in a profile: what is in the state already.
-    """
-
-    number: int
-    state: str
-    state_id: int
-    answers: list[int]
-    awaited: list[int] = []
-    carved: list[Carved] = []
-    carving: list[int] = []
-    heard: list[int] = []
-    received: list[int] = []
+    carved: list[tuple[int, int, int, int, int]] = []
+    giver_part: int = 0
+    again: bool = False
+    fragment: Fragment | None = None
 
 
 class Tick(msgspec.Struct, kw_only=True):
@@ -130,17 +128,25 @@ class Tick(msgspec.Struct, kw_only=True):
     time: int
 
 
+class Cause(NamedTuple):
+    """Why a command is sent: the change's version, the time of the record that has it sent, and whether it is sent once more."""
+
+    version: int
+    time: int
+    again: bool = False
+
+
 _encode = msgspec.json.Encoder().encode
 
 
 def await_parts(change: Move, time: int) -> Output:
     """``await``, to the new owner of parts. The same command always has the same message id."""
-    return _about("await", change.target, change.source, change.parts, change.version, time)
+    return _about("await", change.target, change.source, change.parts, Cause(change.version, time))
 
 
 def move(change: Move, time: int) -> Output:
     """``move``, to the old owner of parts."""
-    return _about("move", change.source, change.target, change.parts, change.version, time)
+    return _about("move", change.source, change.target, change.parts, Cause(change.version, time))
 
 
 def merges(change: Move | Carve, time: int) -> list[Output]:
@@ -161,45 +167,58 @@ def merges(change: Move | Carve, time: int) -> list[Output]:
 
 
 def expect(change: Carve, time: int) -> Output:
-    """``expect``, to the owner of the part in which a stretch of another one counts."""
-    return _about("expect", change.target, change.source, (change.into,), change.version, time, [_stretch(change)])
+    """``expect``, to the owner of the part to which a range of another one is reassigned."""
+    cause = Cause(change.version, time)
+    return _about("expect", change.target, change.source, (change.into,), cause, [_carved(change)], giver_part=change.part)
 
 
 def carve(change: Carve, time: int) -> Output:
-    """``carve``, to the owner of a part."""
-    return _about("carve", change.source, change.target, (change.part,), change.version, time, [_stretch(change)])
+    """``carve``, to the owner of the part from which a range is reassigned."""
+    return _about("carve", change.source, change.target, (change.part,), Cause(change.version, time), [_carved(change)])
 
 
-def _stretch(change: Carve) -> Carved:
+def _carved(change: Carve) -> tuple[int, int, int, int, int]:
     return change.version, change.start, change.end, change.into, change.target
 
 
+def ask_for_part(person: int, number: int, version: int, giver: int, time: int) -> Output:
+    """``move`` once more: a part, or the answer that it was sent, has not come."""
+    return _about("move", giver, person, (number,), Cause(version, time, again=True))
+
+
+def ask_for_range(person: int, known: Range, part: int, giver: int, time: int) -> Output:
+    """``carve`` once more: what was counted in a range, or the answer that it was nothing, has not come."""
+    start, end, version, into, owner = known
+    return _about("carve", giver, person, (part,), Cause(version, time, again=True), [(version, start, end, into, owner)])
+
+
 def _about(
-    event: str, person: int, other: int, parts: Sequence[int], version: int, time: int, carved: Sequence[Carved] = ()
-) -> Output:
+    event: str, person: int, other: int, parts: Sequence[int], cause: Cause,
+    carved: Sequence[tuple[int, int, int, int, int]] = (), *, giver_part: int = 0,
+) -> Output:  # fmt: skip
+    version, time, again = cause
     return _command(Command(
-        one_id=one_id(person), person=person, event=event, other=other, parts=list(parts), version=version, time=time,
-        message_id=_command_id(event, person, version, parts), carved=list(carved),
+        one_id=one_id(person), person=person, kind="command", event=event, other=other, parts=list(parts), version=version,
+        time=time, message_id=_command_id(event, person, version, parts), carved=list(carved), giver_part=giver_part, again=again,
     ))  # fmt: skip
 
 
-def state(event: str, person: int, other: int, part: PartState, version: int, time: int) -> Output:
-    """``state`` or ``stretch``, to the person to whom a part belongs now."""
+def answer(event: str, person: int, other: int, number: int, cause: Cause, fragment: Fragment) -> Output:
+    """``state`` or ``range``, to the person to whom a part, or a range, belongs now."""
+    version, time, again = cause
     return _command(Command(
-        one_id=one_id(person), person=person, event=event, other=other, parts=[part.number], version=version, time=time,
-        message_id=_command_id(event, person, part.state_id, (part.number,)), state=part.state, awaited=part.awaited,
-        carved=part.carved, carving=part.carving, heard=part.heard, received=part.received, state_id=part.state_id,
-        answers=part.answers,
+        one_id=one_id(person), person=person, kind="command", event=event, other=other, parts=[number], version=version,
+        time=time, message_id=_command_id(event, person, version, (number,)), fragment=fragment, again=again,
     ))  # fmt: skip
 
 
 def passed_on(record: Resolved, person: int) -> Output:
     """A command, addressed to another person."""
     return _command(Command(
-        one_id=one_id(person), person=person, event=record.event, other=record.other, parts=record.parts,
-        version=record.version, time=record.time, state=record.state, awaited=record.awaited, carved=record.carved,
-        carving=record.carving, heard=record.heard, received=record.received, state_id=record.state_id, answers=record.answers,
-        message_id=_command_id(record.event, person, record.state_id or record.version, record.parts),
+        one_id=one_id(person), person=person, kind="command", event=record.event, other=record.other, parts=record.parts,
+        version=record.version, time=record.time, carved=record.carved, giver_part=record.giver_part, again=record.again,
+        fragment=record.fragment or (Fragment(state=record.state) if record.state else None),
+        message_id=_command_id(record.event, person, record.version, record.parts),
     ))  # fmt: skip
 
 
@@ -224,10 +243,11 @@ def forwarded(record: bytes, person: int) -> Output:
     return RESOLVED, key, f'{{"one_id":"{key}","person":{person},'.encode() + record[record.index(b'"part"') :]
 
 
-def diverted(record: bytes, person: int, part: int) -> Output:
-    """A resolved event, addressed to another part, of another person perhaps."""
+def diverted(record: bytes, known: Range) -> Output:
+    """A resolved event, addressed to the part to which its range was reassigned, of another person perhaps."""
+    _, _, version, part, person = known
     key = one_id(person)
-    head = f'{{"one_id":"{key}","person":{person},"part":{part},'
+    head = f'{{"one_id":"{key}","person":{person},"part":{part},"assigned":{version},'
     return RESOLVED, key, head.encode() + record[record.index(b'"origin"') :]
 
 

@@ -23,13 +23,20 @@ class StaleWriter(RuntimeError):
 
 @dataclass(slots=True)
 class Entry:
-    """A loaded profile. `version` 0: it is new; `opened`: parts that were decoded, as they are now, by number."""
+    """A loaded profile. `version` 0: it is new; `opened`: parts that were decoded, as they are now, by number; `waited_since`: as
+    it was loaded.
+    """
 
     key: str
     profile: Profile
     version: int
     dirty: bool = False
     opened: dict[int, Profile] = field(default_factory=dict)
+    waited_since: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Who waits is listed: see `ProfileStore.save`."""
+        self.waited_since = self.profile.waits_since if self.profile.is_waiting else 0
 
     def close(self) -> None:
         """Write the parts that were opened back into the profile."""
@@ -94,9 +101,13 @@ class ProfileStore:
         return entries
 
     def save(
-        self, entries: dict[int, tuple[int, Entry]], said: Mapping[int, Mapping[int, Said]], committed: Mapping[int, int]
+        self,
+        entries: dict[int, tuple[int, Entry]],
+        said: Mapping[int, Mapping[int, Said]],
+        committed: Mapping[int, int],
+        healed: int = 0,
     ) -> None:
-        """Write what was said, then the dirty profiles, then when they are due, in one round trip and in this order.
+        """Write what was said, then the dirty profiles, then who is due and who waits, in one round trip and in this order.
 
         A crash in between leaves words for records that count as not handled yet: they are said anew, to the same effect.
 
@@ -104,6 +115,7 @@ class ProfileStore:
             entries: person to (partition, entry).
             said: partition to offset to what was put out.
             committed: partition to committed offset: what lies below will not come again, and need not be said again.
+            healed: how many people had waited for too long, and were helped.
 
         Raises StaleWriter if a profile was changed meanwhile.
         """
@@ -125,6 +137,9 @@ class ProfileStore:
             self._functions.save(pipeline, [entry.key for _, _, entry in chunk], arguments)
             saves.append(len(pipeline) - 1)
         self._queue_due(pipeline, dirty)
+        self._list_waiting(pipeline, dirty)
+        if healed:
+            pipeline.incrby(self._names.healed_key, healed)
         answers = pipeline.execute(raise_on_error=False)
         for answer in answers:
             if isinstance(answer, redis.ResponseError) and "Function not found" in str(answer):
@@ -141,14 +156,24 @@ class ProfileStore:
         due: dict[int, dict[str, int]] = {}
         not_due: dict[int, list[str]] = {}
         for person, partition, entry in dirty:
-            if entry.profile.due:
-                due.setdefault(partition, {})[str(person)] = entry.profile.due
+            if wake_at := entry.profile.wake_at:
+                due.setdefault(partition, {})[str(person)] = wake_at
             else:
                 not_due.setdefault(partition, []).append(str(person))
         for partition, members in due.items():
             pipeline.zadd(self._names.due_key(partition), members)
         for partition, people in not_due.items():
             pipeline.zrem(self._names.due_key(partition), *people)
+
+    def _list_waiting(self, pipeline: "redis.client.Pipeline[bytes]", dirty: list[tuple[int, int, Entry]]) -> None:
+        """Keep the list of people who wait for something, by the moment since when."""
+        for person, partition, entry in dirty:
+            since = entry.profile.waits_since if entry.profile.is_waiting else 0
+            if since and since != entry.waited_since:
+                pipeline.zadd(self._names.waiting_key(partition), {str(person): since})
+            elif not since and entry.waited_since:
+                pipeline.zrem(self._names.waiting_key(partition), str(person))
+            entry.waited_since = since
 
     def _outbox_key(self, partition: int) -> str:
         return f"{self._names.prefix}:outbox:{partition}"

@@ -123,7 +123,12 @@ def _is_over(move: Move, profiles: dict[int, Profile]) -> bool:
     new = profiles.get(move.target)
     if new is None:
         return False
-    return all(move.version in new.received.get(part, ()) or new.gone.get(part, (0, -1))[1] > move.version for part in move.parts)
+    return all(move.version in new.received.get(part, ()) or _has_gone_on(new, part, move.version) for part in move.parts)
+
+
+def _has_gone_on(profile: Profile, part: int, version: int) -> bool:
+    gone = profile.gone.get(part)
+    return gone is not None and gone.version > version
 
 
 async def _answer(

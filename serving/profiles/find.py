@@ -72,7 +72,7 @@ async def _follow(redis: Any, names: Names, asked: int, missing: str) -> Found:
             profile, _version = unpack(value)
             if person not in profile.gone:
                 return Found(profile, asked)
-            person = profile.gone[person][0]
+            person = profile.gone[person].owner
     except RedisError as error:
         raise _away() from error
     except msgspec.DecodeError as error:

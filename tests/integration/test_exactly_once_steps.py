@@ -24,9 +24,11 @@ from streams import records
 from streams.graph import IdentityGraph
 from streams.parts import FIGURES
 from streams.profile import ProfileStep
-from streams.records import Resolved, Tick, decode_resolved
+from streams.records import Tick
+from streams.refetch import Fact, Wanted
 from streams.resolve import ResolveStep
 from streams.store import ProfileStore
+from tests.fact_table import FactTable
 from tests.shop import CALENDAR, NOW, canonical, make_event, order, rules
 
 PARTITIONS = 3
@@ -50,6 +52,7 @@ class Platform:
         self.crash_count = 0
         self.log: dict[str, list[list[bytes]]] = {t: [[] for _ in range(PARTITIONS)] for t in ("events", "resolved")}
         self.out: dict[str, list[bytes]] = defaultdict(list)
+        self.facts_table = FactTable(PARTITIONS)
         self.read = {t: [0] * PARTITIONS for t in self.log}
         self.committed: dict[str, dict[int, int]] = {t: {} for t in self.log}
         self.start("events")
@@ -64,30 +67,18 @@ class Platform:
             self.resolve = ResolveStep(graph, rules, self.committed[topic], PARTITIONS, lambda: NOW)
         else:
             store = ProfileStore(self.redis, self.names)
-            self.profile = ProfileStep(store, RULES, CALENDAR, self.committed[topic], self.recall, lambda: NOW)
+            self.profile = ProfileStep(store, RULES, CALENDAR, self.committed[topic], self.refetch, lambda: NOW)
 
-    def recall(self, wanted: Mapping[int, int]) -> dict[int, list[Resolved]]:
-        """What ClickHouse would say: the facts written so far, in the parts in which they count."""
-        found: dict[int, dict[tuple[int, int], Resolved]] = {part: {} for part in wanted}
-        for part, value in self.counted():
-            if part in found:
-                fact = msgspec.json.decode(value)
-                found[part][fact["p"], fact["o"]] = decode_resolved(value)
-        return {part: list(events.values()) for part, events in found.items() if len(events) == wanted[part]}
+    def refetch(self, wanted: Mapping[int, Wanted]) -> dict[int, list[Fact]]:
+        """What ClickHouse would say: the facts that have arrived so far."""
+        self.facts_table.arrive(self.random)
+        return self.facts_table.refetch(wanted)
 
     def counted(self) -> Iterator[tuple[int, bytes]]:
-        """The applied facts written so far, each with the part in which it counts after every carving."""
-        changes = [msgspec.json.decode(value) for value in self.out[records.MERGES]]
-        carvings = [change for change in changes if change["change"] == "carve"]
-        for value in self.out[records.FACTS]:
-            fact = msgspec.json.decode(value)
-            if "outcome" in fact:
-                continue
-            part = fact["part"]
-            for carving in carvings:
-                if carving["part"] == part and carving["start"] <= fact["time"] < carving["end"]:
-                    part = carving["into"]
-            yield part, value
+        """The applied facts, each with the part in which it counts."""
+        self.facts_table.arrive()
+        for row in self.facts_table.rows.values():
+            yield row.part, row.value
 
     def send(self, event: Event) -> None:
         partition = zlib.crc32(event.ids[0].value.encode()) % PARTITIONS
@@ -103,6 +94,8 @@ class Platform:
                 self.log["resolved"][zlib.crc32(key.encode()) % PARTITIONS].append(value)
             else:
                 self.out[topic].append(value)
+            if topic in (records.FACTS, records.MERGES):
+                self.facts_table.write(topic, key, value)
 
     def step(self, topic: str) -> bool:
         """One batch of one job; perhaps it is the last of its workers."""
@@ -150,16 +143,10 @@ class Platform:
 
     def facts(self) -> tuple[dict[str, int], int]:
         """How often each message was applied, and how many duplicates there were; repeats of a position count once."""
-        applied: dict[tuple[int, int], str] = {}
-        refused: dict[tuple[int, int], str] = {}
-        for value in self.out[records.FACTS]:
-            fact = msgspec.json.decode(value)
-            (refused if "outcome" in fact else applied)[fact["p"], fact["o"]] = fact["message_id"]
-        assert not applied.keys() & refused.keys()
         counts: dict[str, int] = defaultdict(int)
-        for message_id in applied.values():
-            counts[message_id] += 1
-        return counts, len(refused)
+        for _, value in self.counted():
+            counts[msgspec.json.decode(value)["message_id"]] += 1
+        return counts, len(self.facts_table.refused)
 
 
 def history(seed: int) -> list[Event]:

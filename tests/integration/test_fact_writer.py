@@ -8,11 +8,12 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from cdp.clickhouse import connect
-from cdp.events import Carving, DeadLetter, Item, Source, encode
+from cdp.events import Assignment, DeadLetter, Item, Source, encode
 from cdp.settings import Settings
 from cdp.topics import Names
 from sinks.migrate import migrate
 from sinks.write import FactWriter
+from streams.refetch import Wanted, refetch
 from tests.shop import make_event, order
 
 NAMES = Names("cdp")
@@ -155,26 +156,105 @@ def test_letters_that_were_written_twice_are_one(client: Client) -> None:
     assert rows == [(0, 0, "sensors", '{"sent_at":1}'), (2, 1, "", "{}"), (4, 1, "", "{}"), (5, 0, "", "{}")]
 
 
-def test_carvings_of_one_batch_are_done_one_after_the_other_and_together(client: Client) -> None:
+def assignment(part: int, version: int, *facts: tuple[int, int]) -> tuple[bytes, str, int, int]:
+    """Facts count in a part."""
+    change = Assignment(one_id="P0000000001", person=1, part=part, facts=list(facts), version=version, time=0)
+    return encode(change), NAMES.merges, 0, version
+
+
+def mutations(client: Client) -> int:
+    return int(client.query("SELECT uniqExact(mutation_id) FROM system.mutations WHERE database = 'cdp'").first_row[0])
+
+
+PARTS = "SELECT source_offset, part FROM cdp.events ORDER BY 1"
+
+
+def test_assignments_of_one_batch_are_made_together(client: Client) -> None:
     """A fuzzer's events lie in hundreds of months, and each mutation of a table costs something for each of them."""
-
-    def carving(offset: int, part: int, into: int, start: int, end: int) -> tuple[bytes, str, int, int]:
-        change = Carving(
-            one_id="P0000000001", person=1, part=part, into=into, start=start, end=end, version=offset, time=start,
-            p=0, o=offset, seq=1,
-        )  # fmt: skip
-        return encode(change), NAMES.merges, 0, offset
-
-    def mutations() -> int:
-        return int(client.query("SELECT uniqExact(mutation_id) FROM system.mutations WHERE database = 'cdp'").first_row[0])
-
-    start = msgspec.json.decode(fact(0)[0])["time"]
-    writer(client).process([fact(offset, part=offset // 2, time=start + offset) for offset in range(0, 8, 2)])
-    before = mutations()
-    batch = [carving(1, 1, 2, start, start + 9), carving(2, 2, 3, start, start + 9), carving(3, 3, 5, start + 6, start + 7)]
-    writer(client).process([*batch, carving(4, 77, 3, 0, 2**62)])
-    where = "SELECT source_offset, part FROM cdp.events ORDER BY 1"
-    assert client.query(where).result_rows == [(0, 0), (2, 3), (4, 3), (6, 5)]
-    assert mutations() == before + 1  # there are no orders to be moved
+    writer(client).process([fact(offset, part=1) for offset in range(0, 8, 2)])
+    before = mutations(client)
+    batch = [assignment(2, 10, (3, 2), (3, 4)), assignment(5, 11, (3, 4)), assignment(7, 12, (9, 4))]
     writer(client).process(batch)
-    assert client.query(where).result_rows == [(0, 0), (2, 3), (4, 3), (6, 5)]
+    assert client.query(PARTS).result_rows == [(0, 1), (2, 2), (4, 5), (6, 1)]
+    assert mutations(client) == before + 1  # there are no orders to be assigned
+    writer(client).process(batch)
+    assert client.query(PARTS).result_rows == [(0, 1), (2, 2), (4, 5), (6, 1)]
+    assert mutations(client) == before + 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_of_several_assignments_the_highest_version_stands_in_any_order(client: Client, seed: int) -> None:
+    draw = random.Random(seed)
+    writer(client).process([fact(offset, part=1) for offset in range(10)])
+    versions = range(1, 8)
+    told = {version: (draw.randint(2, 5), draw.sample(range(10), 4)) for version in versions}
+    records = [assignment(part, version, *((3, offset) for offset in some)) for version, (part, some) in told.items()]
+    records += draw.sample(records, 3)
+    draw.shuffle(records)
+    while records:
+        count = draw.randint(1, 4)
+        writer(client).process(records[:count])
+        del records[:count]
+    wanted = {offset: max((v for v in versions if offset in told[v][1]), default=0) for offset in range(10)}
+    expected = [(offset, told[version][0] if version else 1, version) for offset, version in wanted.items()]
+    assert client.query("SELECT source_offset, part, assigned FROM cdp.events ORDER BY 1").result_rows == expected
+    ordered = [row for row in expected if row[0] % 2]
+    for table in ("orders", "order_items"):
+        assert client.query(f"SELECT source_offset, part, assigned FROM cdp.{table} ORDER BY 1").result_rows == ordered
+
+
+def test_a_retracted_fact_is_a_duplicate_and_never_comes_back(client: Client) -> None:
+    """PROFILE, or the writer itself, may write it again after a restart."""
+    facts = [fact(offset) for offset in range(5)]
+    writer(client).process(facts)
+    retraction = fact(3, outcome="duplicate", retracts=True)
+    for batch in ([retraction], [retraction], facts, [facts[3], retraction], [facts[3]]):
+        writer(client).process(batch)
+        assert offsets(client) == [0, 1, 2, 4]
+        assert offsets(client, "orders") == offsets(client, "order_items") == [1]
+        assert offsets(client, "duplicates") == [3]
+
+
+def test_the_last_fact_of_a_partition_is_retracted_and_never_comes_back(client: Client) -> None:
+    facts = [fact(offset) for offset in range(4)]
+    writer(client).process(facts)
+    writer(client).process([fact(3, outcome="duplicate", retracts=True)])
+    writer(client).process(facts)
+    assert offsets(client) == [0, 1, 2]
+    assert offsets(client, "order_items") == [1]
+
+
+def test_what_moved_ranges_by_itself_in_an_older_version_is_passed_over(client: Client) -> None:
+    old = msgspec.json.encode(
+        {"change": "carve", "one_id": "P0000000001", "person": 1, "part": 1, "into": 2, "start": 0, "end": 9}
+    )
+    writer(client).process([(old, NAMES.merges, 0, 1)])
+    assert offsets(client, "dead_letters") == []
+
+
+def test_facts_of_parts_are_read_back_when_all_that_is_needed_has_arrived(client: Client) -> None:
+    writer(client).process([fact(offset, part=offset % 3) for offset in range(9)] + [fact(9, outcome="duplicate")])
+
+    def found(needs: set[tuple[int, int]], *, is_overdue: bool = False) -> list[tuple[int, int]] | None:
+        answer = refetch(client, {7: Wanted(frozenset({1, 2}), frozenset(needs), is_overdue)}).get(7)
+        return None if answer is None else sorted((one.position[1], one.label) for one in answer)
+
+    everything = [(1, 1), (2, 2), (4, 1), (5, 2), (7, 1), (8, 2)]
+    assert found(set()) == everything
+    assert found({(3, 8), (3, 9)}) == everything  # a duplicate is a verdict as well
+    assert found({(3, 8), (3, 10)}) is None
+    assert found({(3, 8), (2, 1)}) is None
+    assert found({(3, 10)}, is_overdue=True) is None  # nothing later of its partition has arrived
+    writer(client).process([fact(11, part=5)])
+    assert found({(3, 10)}) is None
+    assert found({(3, 10)}, is_overdue=True) == everything
+    (one,) = [one for one in refetch(client, {7: Wanted(frozenset({1}), frozenset())})[7] if one.position == (3, 1)]
+    sent = msgspec.json.decode(fact(1)[0])
+    assert (one.record.message_id, one.record.kind, one.record.event, one.record.time) == (
+        "m1",
+        "track",
+        "Order Completed",
+        sent["time"],
+    )
+    assert msgspec.json.decode(one.record.properties) == sent["properties"]
+    assert (one.record.origin, one.assigned) == ((0, 1), 0)

@@ -1,4 +1,4 @@
-"""Facts are told whose they are, and nothing that is asked changes by it, whatever moves, is carved, comes late or breaks off."""
+"""Facts are told whose they are. Nothing that is asked changes by it, whatever moves, is assigned, comes late or breaks off."""
 
 import json
 import random
@@ -9,7 +9,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from cdp.clickhouse import connect
-from cdp.events import Carving, Merge, TagChanges, encode
+from cdp.events import Assignment, Merge, TagChanges, encode
 from cdp.people import one_id
 from cdp.settings import Settings
 from cdp.topics import Names
@@ -44,7 +44,7 @@ class Shop:
         self.version = 0
         self.owners = {part: part for part in PARTS}
         self.parts: dict[str, int] = {}
-        self.times: dict[str, int] = {}
+        self.positions: dict[str, tuple[int, int]] = {}
 
     def position(self) -> int:
         self.offset += 1
@@ -54,7 +54,7 @@ class Shop:
         """An order, written for whoever has the part, or for somebody who had it."""
         offset = self.position()
         message_id, person = f"m{offset}", person or self.owners[part]
-        self.parts[message_id], self.times[message_id] = part, BASE + offset
+        self.parts[message_id], self.positions[message_id] = part, (0, offset)
         head = {"p": 0, "o": offset, "one_id": one_id(person), "person": person, "part": part, "origin": [0, offset]}
         said = {**json.loads(encode(order(message_id, f"o{offset}", 1.0))), **head, "time": BASE + offset}
         return msgspec.json.encode(said), NAMES.facts, 0, offset
@@ -79,16 +79,15 @@ class Shop:
         )  # fmt: skip
         return encode(change), NAMES.merges, 0, offset
 
-    def carve(self, part: int, into: int) -> list[Record]:
+    def assign(self, part: int, into: int) -> list[Record]:
         """All facts of a part until now count in another one; its owner says so, too."""
         offset = self.position()
-        for message_id, counts_in in self.parts.items():
-            if counts_in == part:
-                self.parts[message_id] = into
-        change = Carving(
-            one_id=one_id(self.owners[part]), person=self.owners[part], part=part, into=into, start=BASE, end=BASE + offset,
-            version=self.version, time=BASE, p=0, o=offset, seq=1,
-        )  # fmt: skip
+        self.version += 1
+        facts = [self.positions[message_id] for message_id, counts_in in self.parts.items() if counts_in == part]
+        self.parts |= {message_id: into for message_id, counts_in in self.parts.items() if counts_in == part}
+        change = Assignment(
+            one_id=one_id(self.owners[part]), person=self.owners[part], part=into, facts=facts, version=self.version, time=BASE
+        )
         return [(encode(change), NAMES.merges, 0, offset), self.move(into, self.owners[into])]
 
     def write(self, *records: Record) -> None:
@@ -155,12 +154,12 @@ def test_a_merge_that_comes_after_a_later_one_says_nothing(client: Client) -> No
     assert (shop.entries(), shop.found()) == (0, shop.wanted())
 
 
-def test_what_is_carved_out_goes_to_a_part_that_was_squashed(client: Client) -> None:
+def test_what_is_assigned_goes_to_a_part_that_was_squashed(client: Client) -> None:
     shop = Shop(client)
     shop.write(shop.fact(3), shop.fact(4), shop.move(4, 2))
     shop.squash()
-    carving, said = shop.carve(3, 4)
-    shop.write(carving)
+    assignment, said = shop.assign(3, 4)
+    shop.write(assignment)
     assert shop.found() == shop.wanted()
     shop.write(said)
     shop.squash()
@@ -207,7 +206,7 @@ def test_any_history_has_the_same_answers_with_squashes_in_it(client: Client, se
     source, shop = random.Random(seed), Shop(client)
     for _ in range(25):
         part, other = source.sample(PARTS, 2)
-        match source.choice(("fact", "fact", "stale", "move", "move", "back", "carve", "squash", "restart")):
+        match source.choice(("fact", "fact", "stale", "move", "move", "back", "assign", "squash", "restart")):
             case "fact":
                 shop.write(shop.fact(part))
             case "stale":  # written for whom it was before the move that came with it
@@ -217,8 +216,8 @@ def test_any_history_has_the_same_answers_with_squashes_in_it(client: Client, se
                 shop.write(shop.move(part, other))
             case "back":
                 shop.write(shop.move(part, part))
-            case "carve":
-                shop.write(*shop.carve(part, other))
+            case "assign":
+                shop.write(*shop.assign(part, other))
             case "squash":
                 shop.squash()
             case "restart":

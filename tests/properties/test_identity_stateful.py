@@ -285,7 +285,7 @@ def settle(platform: Platform) -> None:
     """Until nothing is on its way: what has to be taken out of parts waits for ticks."""
     for number in range(SETTLING):
         platform.drain()
-        if not any(profile.is_waiting or profile.pending or profile.carving for profile in profiles_of(platform).values()):
+        if not any(profile.is_waiting or profile.pending for profile in profiles_of(platform).values()):
             return
         platform.tick(NOW + number)
     raise AssertionError("somebody waits for ever")

@@ -33,7 +33,7 @@ from cdp.identity import (
     pack_component,
     unpack_component,
 )
-from cdp.profile import Profile, new_profile, pack, pack_state
+from cdp.profile import Gone, Profile, new_profile, pack, pack_state
 from cdp.topics import Names
 from rules.identity import load_identity_rules
 from rules.identity.place import Graph, Move
@@ -188,7 +188,7 @@ class Api(http.Api):
     def move(self, move: Move) -> None:
         old, new = self.profile(move.source), self.profile(move.target)
         for part in move.parts:
-            old.gone[part] = (move.target, move.version)
+            old.gone[part] = Gone(move.target, move.version)
             new.gone.pop(part, None)
             new.parts[part] = old.parts.pop(part, pack_state(new_profile(part)))
             new.received.setdefault(part, []).append(move.version)

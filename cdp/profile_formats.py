@@ -1,0 +1,71 @@
+"""Profiles of older formats, as they are read today. What is read is written in today's format with the next change."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from cdp.profile import Attribute, Awaited, Gone, Moment, Order, Profile, Rebuild, Tag, new_profile
+from cdp.ranges import note_all
+
+
+class _Format3(msgspec.Struct, array_like=True):
+    """States of ranges were sent from part to part, and events waited for them."""
+
+    person: int
+    as_of: int = 0
+    first_seen: int = 0
+    last_seen: int = 0
+    events: int = 0
+    identifiers: dict[str, int] = {}
+    attributes: dict[str, Attribute] = {}
+    days: dict[str, dict[int, int]] = {}
+    moments: dict[str, Moment] = {}
+    orders: dict[str, Order] = {}
+    occasions: dict[str, int] = {}
+    marks: dict[int, bytes] = {}
+    tags: dict[str, Tag] = {}
+    part: int = 0
+    parts: dict[int, bytes] = {}
+    gone: dict[int, tuple[int, int]] = {}
+    awaiting: dict[int, list[int]] = {}
+    received: dict[int, list[int]] = {}
+    heard: dict[int, list[int]] = {}
+    carved: dict[int, list[tuple[int, int, int, int, int]]] = {}
+    carving: dict[int, list[int]] = {}
+    pending: list[tuple[int, bytes]] = []
+    offset: int = -1
+    due: int = 0
+    deleted: tuple[int, int] = (0, 0)
+    sealed: dict[str, str] = {}
+    silent: tuple[int, int, int] = (0, 0, 0)
+    released: dict[int, list[int]] = {}
+
+
+_SAME = (
+    "as_of", "first_seen", "last_seen", "events", "identifiers", "attributes", "days", "moments", "orders", "occasions", "marks",
+    "tags", "part", "parts", "received", "pending", "offset", "due", "deleted", "sealed", "silent",
+)  # fmt: skip
+_decode3 = msgspec.msgpack.Decoder(_Format3).decode
+
+
+def _from_format3(body: memoryview) -> Profile:
+    """Events waited for ranges then, sometimes for ever: what was awaited has no giver, and is counted again from the facts."""
+    old = _decode3(body)
+    profile = new_profile(old.person)
+    for name in _SAME:
+        setattr(profile, name, getattr(old, name))
+    profile.gone = {number: Gone(*gone) for number, gone in old.gone.items()}
+    profile.awaiting = {
+        number: {version: Awaited(giver=0, since=old.as_of) for version in versions} for number, versions in old.awaiting.items()
+    }
+    for number, stretches in old.carved.items():
+        profile.ranges[number] = note_all(
+            [], [(start, end, version, part, person) for version, start, end, part, person in stretches]
+        )
+        profile.family[number] = sorted({part for _, _, _, part, _ in stretches} - {number})
+        profile.rebuild[number] = Rebuild(since=old.as_of)
+    return profile
+
+
+UPGRADES: dict[int, Callable[[memoryview], Profile]] = {3: _from_format3}
+"""What reads the body of a profile of an older format, by that format."""

@@ -1,0 +1,189 @@
+"""Ranges of time of a part are reassigned to another part of the same identifier, mostly of another person.
+
+It may be found out late that an identifier stood for somebody else at some time. Two commands with one version say so: ``carve``
+to the owner of the part in which events of the range counted, ``expect`` to the owner of the part in which they count now. From
+then on an event goes where `cdp.ranges` says. What was counted before is not sent from part to part: both parts are counted
+again from their facts, which is the same whatever was counted before. So:
+
+    carve   the holder notes the range. If something of it may be counted here, the part has to be counted again. In either case
+            it answers at once: ``range``, with the facts that were written for the part so far.
+    expect  the holder notes the range, and whom to ask again if no answer comes. No event waits for it.
+    range   the holder counts its part again, as soon as these facts have arrived. If it knows of a later reassignment of the
+            range, it passes on what it was told to where the range belongs now.
+
+Nobody waits in a circle, as nobody waits for another part: a part that is to be counted again waits for facts that were written
+already, and its events are applied meanwhile (`Rebuild.recent` keeps them: their facts may not have arrived). And nothing is
+left out: what was counted somewhere has a fact, written before its holder heard of the reassignment, and that holder names it in
+its answer. Versions grow from holder to holder, so what is passed on comes to an end.
+"""
+
+import base64
+from collections import defaultdict
+from collections.abc import Iterable
+
+from cdp.profile import Awaited, Position, Profile, Rebuild, new_profile, pack_state, unpack_state
+from cdp.ranges import Range, find, note_all, within
+from streams import records
+from streams.parts import put_in, state_of
+from streams.records import Cause, Fragment, Output, Resolved
+from streams.store import Entry
+
+ANSWERED_KEPT = 64
+RECENT_KEPT = 2_000  # events of a part that are kept until it was counted again; with more of them its facts are waited for anew
+
+
+def expect(profile: Profile, record: Resolved) -> None:
+    """A range of another part was reassigned to a part of this person, and the answer is on its way."""
+    (number,) = record.parts
+    note_ranges(profile, number, _ranges(record), [record.giver_part] if record.giver_part else [])
+    if record.version not in profile.answered.get(number, ()):
+        waits = profile.expected.setdefault(number, {})
+        waits.setdefault(record.version, Awaited(record.other, record.time, record.giver_part))
+
+
+def reassign(entry: Entry, record: Resolved) -> list[Output]:
+    """A range of a part was reassigned to another part: the answer, and whatever else follows for others."""
+    profile, (number,) = entry.profile, record.parts
+    ((start, end, version, into, person),) = ranges = _ranges(record)
+    is_news = note_ranges(profile, number, ranges, [into])
+    if record.again or (is_news and _may_hold(entry, number, start, end)):
+        request_rebuild(entry, number, [], record.time)
+        fragment = _what_was_counted(entry, number, ranges)
+    else:
+        fragment = Fragment(ranges=ranges)
+    cause = Cause(version, record.time, record.again)
+    return [records.answer("range", person, profile.person, into, cause, fragment)]
+
+
+def receive_range(entry: Entry, record: Resolved) -> list[Output]:
+    """What was counted in a range that is a part's of this person, and what follows for others."""
+    profile, (number,) = entry.profile, record.parts
+    fragment = record.fragment or Fragment(state=record.state, ranges=_ranges(record))
+    note_ranges(profile, number, fragment.ranges, fragment.family)
+    profile.answered[number] = list(dict.fromkeys([*profile.answered.get(number, ()), record.version]))[-ANSWERED_KEPT:]
+    _stop_expecting(profile, number, record.version)
+    if not fragment.state:
+        return []
+    put_in(entry, number, unpack_state(base64.b64decode(fragment.state)))
+    known = [r for start, end, *_ in fragment.ranges for r in within(profile.ranges.get(number, []), start, end)]
+    if any(part == number for *_, part, _ in known):
+        request_rebuild(entry, number, fragment.needs, record.time)
+    return _tell(profile, number, [r for r in known if r[3] != number], fragment, record.time)
+
+
+def hand_over(entry: Entry, number: int, time: int) -> list[Output]:
+    """More is known of a part's ranges than when it was counted: what of it may count elsewhere is told there."""
+    profile = entry.profile
+    elsewhere = [r for r in profile.ranges.get(number, ()) if r[3] != number and _may_hold(entry, number, r[0], r[1])]
+    if not elsewhere:
+        return []
+    request_rebuild(entry, number, [], time)
+    return _tell(profile, number, elsewhere, _what_was_counted(entry, number, elsewhere), time)
+
+
+def diverted_to(profile: Profile, record: Resolved) -> Range | None:
+    """The range in which an event counts in another part than the one to which it was sent; None: it counts there."""
+    known = find(profile.ranges.get(record.part), record.time)
+    if known is None or known[3] == record.part:
+        return None
+    if known[2] > record.assigned:
+        return known
+    moment = (record.time, record.time + 1, record.assigned, record.part, profile.person)
+    note_ranges(profile, record.part, [moment], [])  # who sent it here knows better; the whole range will be told as well
+    return None
+
+
+def note_ranges(profile: Profile, number: int, ranges: Iterable[Range], family: Iterable[int]) -> bool:
+    """Remember where ranges count. Returns whether that was not known."""
+    before = profile.ranges.get(number, [])
+    known = note_all(before, ranges)
+    if known:
+        profile.ranges[number] = known
+    parts = {*profile.family.get(number, ()), *family, *(part for *_, part, _ in known)} - {number}
+    if parts:
+        profile.family[number] = sorted(parts)
+    return known != before
+
+
+def request_rebuild(entry: Entry, number: int, needs: Iterable[Position], time: int) -> None:
+    """Count a part again, as soon as some facts have arrived, and those of the part so far."""
+    rebuild = entry.profile.rebuild.get(number)
+    if rebuild is None:
+        state = state_of(entry, number)
+        own = list(state.fact_at.items()) if state is not None else []
+        rebuild = entry.profile.rebuild[number] = Rebuild(since=time, needs=own, recent=[])
+    rebuild.needs = sorted({*rebuild.needs, *needs})
+
+
+def take_rebuild(entry: Entry, number: int, other: Rebuild) -> None:
+    """A part that came has to be counted again."""
+    request_rebuild(entry, number, other.needs, other.since)
+    entry.profile.rebuild[number].recent += other.recent
+
+
+def keep_recent(profile: Profile, part: Profile, number: int, event: tuple[int, int, bytes]) -> None:
+    """An event was applied in a part; `event`: its partition, offset and record. If the part is to be counted again, its fact may
+    not have arrived when it is.
+    """
+    rebuild = profile.rebuild.get(number)
+    if rebuild is None:
+        return
+    rebuild.recent.append(event)
+    if len(rebuild.recent) > RECENT_KEPT:
+        rebuild.recent = []
+        rebuild.needs = sorted({*rebuild.needs, *part.fact_at.items()})
+
+
+def _ranges(record: Resolved) -> list[Range]:
+    return [(start, end, version, part, person) for version, start, end, part, person in record.carved]
+
+
+def _stop_expecting(profile: Profile, number: int, version: int) -> None:
+    waits = profile.expected.get(number, {})
+    waits.pop(version, None)
+    if not waits:
+        profile.expected.pop(number, None)
+
+
+def _may_hold(entry: Entry, number: int, start: int, end: int) -> bool:
+    """Whether something of a range may be counted in a part."""
+    if number in entry.profile.rebuild:
+        return True
+    state = state_of(entry, number)
+    if state is None:
+        return False
+    silent, first, last = state.silent
+    counted = ([(state.first_seen, state.last_seen)] if state.events else []) + ([(first, last)] if silent else [])
+    return any(start <= last and first < end for first, last in counted)
+
+
+def _what_was_counted(entry: Entry, number: int, ranges: list[Range]) -> Fragment:
+    """The facts of a part, and what does not follow from facts. Which occasion was meant cannot be told: none fires again."""
+    profile, state = entry.profile, state_of(entry, number)
+    kept = new_profile(number)
+    needs: set[Position] = set()
+    if state is not None:
+        kept.occasions, kept.sealed = dict(state.occasions), dict(state.sealed)
+        needs |= {*state.fact_at.items()}
+    if number in profile.rebuild:
+        needs |= {*profile.rebuild[number].needs}
+    if number in profile.gone:
+        needs |= {*profile.gone[number].facts.items()}
+    return Fragment(
+        state=base64.b64encode(pack_state(kept)).decode(), needs=sorted(needs), ranges=ranges,
+        family=sorted({number, *profile.family.get(number, ())}),
+    )  # fmt: skip
+
+
+def _tell(profile: Profile, number: int, ranges: list[Range], told: Fragment, time: int) -> list[Output]:
+    """Tell the parts to which ranges belong what was counted of them."""
+    whose: dict[tuple[int, int], list[Range]] = defaultdict(list)
+    for known in ranges:
+        whose[known[3], known[4]].append(known)
+    outputs = []
+    for (into, person), theirs in sorted(whose.items()):
+        family = sorted({number, *told.family} - {into})
+        fragment = Fragment(state=told.state, needs=told.needs, ranges=theirs, family=family)
+        cause = Cause(max(version for _, _, version, _, _ in theirs), time)
+        outputs.append(records.answer("range", person, profile.person, into, cause, fragment))
+    return outputs

@@ -1,0 +1,105 @@
+"""Read the facts of parts back, when they have to be counted again."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+
+from cdp.events import Identifier, Source
+from cdp.profile import Position
+from streams.records import Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for.
+
+    Attributes:
+        labels: the parts in which the facts may be written down.
+        needs: facts that must have arrived; without them there is no answer.
+        is_overdue: a fact counts as arrived if later ones of its partition have: it was lost, or taken out.
+    """
+
+    labels: frozenset[int]
+    needs: frozenset[Position]
+    is_overdue: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An applied event as it stands among the facts: the part in which it counts there, and since which version."""
+
+    position: Position
+    label: int
+    assigned: int
+    record: Resolved
+
+
+Refetch = Callable[[Mapping[int, Wanted]], dict[int, list[Fact]]]
+"""Takes what is wanted by part, and returns the facts of those parts of which all have arrived; the others are asked for again
+later.
+"""
+
+TOGETHER = 100  # parts that are read in one question
+
+_ARRIVED = """
+SELECT source_partition, source_offset FROM events
+WHERE source_partition IN {partitions:Array(UInt16)} AND source_offset IN {offsets:Array(UInt64)}
+UNION DISTINCT
+SELECT source_partition, source_offset FROM duplicates
+WHERE source_partition IN {partitions:Array(UInt16)} AND source_offset IN {offsets:Array(UInt64)}
+"""
+_NEWEST = "SELECT source_partition, max(source_offset) FROM events GROUP BY source_partition"
+_FACTS = """
+SELECT source_partition, source_offset, part, assigned, kind, event, message_id, toUnixTimestamp64Micro(event_time),
+       toUnixTimestamp64Micro(received_at), ids, properties, traits, bot, replay_of, origin_partition, origin_offset
+FROM events
+WHERE part IN {labels:Array(UInt32)}
+"""
+_keys = msgspec.json.Decoder(list[str]).decode
+_Row = tuple[int, int, int, int, str, str, str, int, int, str, str, str, int, str, int, int]
+
+
+def refetch(client: Client, wanted: Mapping[int, Wanted]) -> dict[int, list[Fact]]:
+    """See `Refetch`."""
+    ready = [number for number, arrived in _find_arrived(client, wanted).items() if arrived]
+    found: dict[int, list[Fact]] = {}
+    for some in _in_groups(ready):
+        labels = sorted(frozenset().union(*(wanted[number].labels for number in some)))
+        rows = [_fact(row) for row in client.query(_FACTS, parameters={"labels": labels}).result_rows]
+        for number in some:
+            found[number] = [fact for fact in rows if fact.label in wanted[number].labels]
+    return found
+
+
+def _find_arrived(client: Client, wanted: Mapping[int, Wanted]) -> dict[int, bool]:
+    """For each part, whether all that it needs has arrived."""
+    needed = frozenset[Position]().union(*(one.needs for one in wanted.values()))
+    if not needed:
+        return dict.fromkeys(wanted, True)
+    partitions, offsets = sorted({p for p, _ in needed}), sorted({o for _, o in needed})
+    rows = client.query(_ARRIVED, parameters={"partitions": partitions, "offsets": offsets}).result_rows
+    there = {(int(p), int(o)) for p, o in rows}
+    newest: dict[int, int] = {}
+    if any(one.is_overdue and one.needs - there for one in wanted.values()):
+        newest = {int(p): int(o) for p, o in client.query(_NEWEST).result_rows}
+    return {
+        number: all(need in there or (one.is_overdue and newest.get(need[0], -1) > need[1]) for need in one.needs)
+        for number, one in wanted.items()
+    }
+
+
+def _in_groups(numbers: list[int]) -> Iterator[list[int]]:
+    for first in range(0, len(numbers), TOGETHER):
+        yield numbers[first : first + TOGETHER]
+
+
+def _fact(row: _Row) -> Fact:
+    p, o, part, assigned, kind, event, message_id, time, received_at, ids, properties, traits, bot, replay_of, *origin = row
+    record = Resolved(
+        kind=kind, time=time, part=part, message_id=message_id, event=event, received_at=received_at,
+        ids=[Identifier(*key.split(":", 1)) for key in _keys(ids)], properties=msgspec.Raw(properties.encode()),
+        traits=msgspec.Raw(traits.encode()), bot=bool(bot), source=Source(replay_of=replay_of), origin=(origin[0], origin[1]),
+    )  # fmt: skip
+    return Fact((p, o), part, assigned, record)
