@@ -111,6 +111,8 @@ class Node(msgspec.Struct, array_like=True):
         shared_from: after this time it is known to serve several people; -1: it is not.
         sealed: the identifier itself, encrypted; "" if it is not personal.
         records: traits that were seen with it.
+        ahead: the latest time of its events that were dated more than a day ahead of their receipt; 0: there was none. What
+            they count in is unknown to whoever reads the clock.
     """
 
     key: str
@@ -121,6 +123,7 @@ class Node(msgspec.Struct, array_like=True):
     shared_from: int = -1
     sealed: str = ""
     records: list[Traits] = []
+    ahead: int = 0
 
     def is_shared(self, time: int) -> bool:
         """Whether nobody can say at this time who uses it."""

@@ -213,6 +213,7 @@ class Profile(msgspec.Struct, array_like=True):
         awaiting: parts on their way to this person, by number and version of the move. Events wait in `pending` until they are
             here.
         received: the versions of the moves by which a part came, the newest 32.
+        brought: of these, the ones whose answers brought something that was counted.
         pending: (offset, record) of events that wait.
         ranges: of a part, the ranges of time that were reassigned to it or away from it, ascending: see `streams.ranges`.
         family: of a part, the other parts of its identifier in which something of its ranges may have been counted.
@@ -246,6 +247,7 @@ class Profile(msgspec.Struct, array_like=True):
     gone: dict[int, Gone] = {}
     awaiting: dict[int, dict[int, Awaited]] = {}
     received: dict[int, list[int]] = {}
+    brought: dict[int, list[int]] = {}
     pending: list[tuple[int, bytes]] = []
     ranges: dict[int, list[Range]] = {}
     family: dict[int, list[int]] = {}
@@ -326,6 +328,6 @@ def new_profile(person: int) -> Profile:
     """Nobody knows anything of this person yet; the containers are the profile's own."""
     return Profile(
         person=person, identifiers={}, attributes={}, days={}, moments={}, orders={}, occasions={}, marks={}, tags={}, parts={},
-        sealed={}, fact_at={}, gone={}, awaiting={}, received={}, pending=[], ranges={}, family={}, expected={}, answered={},
-        rebuild={},
+        sealed={}, fact_at={}, gone={}, awaiting={}, received={}, brought={}, pending=[], ranges={}, family={}, expected={},
+        answered={}, rebuild={},
     )  # fmt: skip

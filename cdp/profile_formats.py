@@ -54,6 +54,7 @@ def _from_format3(body: memoryview) -> Profile:
     profile = new_profile(old.person)
     for name in _SAME:
         setattr(profile, name, getattr(old, name))
+    profile.brought = {number: list(versions) for number, versions in old.received.items()}
     profile.gone = {number: Gone(*gone) for number, gone in old.gone.items()}
     profile.awaiting = {
         number: {version: Awaited(giver=0, since=old.as_of) for version in versions} for number, versions in old.awaiting.items()

@@ -116,12 +116,13 @@ class IdentityGraph:
         return {key: decode_record(value) for key, value in zip(keys, found, strict=True) if value is not None}
 
     def place(
-        self, sightings: Sequence[Located], known: Mapping[str, IdRecord]
+        self, sightings: Sequence[Located], known: Mapping[str, IdRecord], now: int = 0
     ) -> tuple[list[Placed], dict[tuple[str, str, str], Seen | None]]:
         """Place events, one after the other: atomic for each chunk, safe from several workers.
 
         Args:
             known: what was read of their identifiers; it may be out of date.
+            now: the wall clock; see `Graph`.
 
         Returns the places, and the evidence that the graph now holds of the links, by (source, one, other).
         """
@@ -129,7 +130,7 @@ class IdentityGraph:
         evidence: dict[tuple[str, str, str], Seen | None] = {}
         for start in range(0, len(sightings), CHUNK):
             chunk = self._find_candidates(sightings[start : start + CHUNK])
-            placed += self._place(chunk, known if start == 0 else None, evidence)
+            placed += self._place(chunk, known if start == 0 else None, evidence, now)
         return placed, evidence
 
     def _find_candidates(self, chunk: Sequence[Located]) -> Sequence[Located]:
@@ -163,7 +164,11 @@ class IdentityGraph:
         ]
 
     def _place(
-        self, chunk: Sequence[Located], known: Mapping[str, IdRecord] | None, evidence: dict[tuple[str, str, str], Seen | None]
+        self,
+        chunk: Sequence[Located],
+        known: Mapping[str, IdRecord] | None,
+        evidence: dict[tuple[str, str, str], Seen | None],
+        now: int,
     ) -> list[Placed]:
         keys = list(dict.fromkeys(key for located in chunk for key in located.sighting.keys))
         for _ in range(ATTEMPTS):
@@ -173,6 +178,7 @@ class IdentityGraph:
             if loaded is None:
                 continue
             graph, versions = loaded
+            graph.now = now
             placed = [graph.place(located.sighting) for located in chunk]
             if self._write(graph, records, versions, _said(chunk, placed)):
                 _collect(graph, chunk, evidence)

@@ -44,7 +44,7 @@ class Fragment(msgspec.Struct, frozen=True):
         ranges: what is known of the part's ranges; of ``range`` those that are reassigned.
         family: parts in which something of them may have been counted.
         awaited, expected: what its old owner waited for itself.
-        received, answered: as in a profile.
+        received, brought, answered: as in a profile.
         rebuild: it has to be counted again from its facts, and was not yet.
     """
 
@@ -55,6 +55,7 @@ class Fragment(msgspec.Struct, frozen=True):
     awaited: dict[int, Awaited] = {}
     expected: dict[int, Awaited] = {}
     received: list[int] = []
+    brought: list[int] = []
     answered: list[int] = []
     rebuild: Rebuild | None = None
 

@@ -17,7 +17,7 @@ from rules.identity.decide import bar
 from rules.identity.derive import derive_values
 from rules.identity.match_people import record_key
 from rules.identity.model import IdentityRules
-from rules.identity.place import Carve, Move, Placed
+from rules.identity.place import Carve, Move, Placed, is_ahead
 from rules.identity.read import Told, read_identifier, read_sighting, strongest_first
 from rules.identity.sight import Sighting, says_nothing_new
 from streams import records
@@ -224,7 +224,7 @@ class ResolveStep:
                 slow.append(index)
                 changed.update(sighting.keys)
         located = [Located(accepted[index].sighting, rows[index][1], rows[index][2]) for index in slow]
-        places, evidence = self._graph.place(located, known)
+        places, evidence = self._graph.place(located, known, self._now())
         placed.update(zip(slow, places, strict=True))
         if len(self._evidence) > REMEMBERED:
             self._evidence.clear()  # cheaper than keeping an order
@@ -233,7 +233,9 @@ class ResolveStep:
 
     def _find(self, sighting: Sighting, known: Mapping[str, IdRecord]) -> Placed | None:
         """Whose an event is that tells the graph nothing new; None if it may tell something."""
-        if sighting.unbinds or sighting.decisions or sighting.regroups or not self._traits_known(sighting):
+        if sighting.unbinds or sighting.decisions or sighting.regroups or is_ahead(sighting):
+            return None
+        if not self._traits_known(sighting):
             return None
         spans = []
         for key in sighting.ids:

@@ -61,11 +61,13 @@ def receive(entry: Entry, record: Resolved) -> tuple[bool, list[Output]]:
     profile, (number,) = entry.profile, record.parts
     fragment = record.fragment or Fragment(state=record.state)
     state = unpack_state(base64.b64decode(fragment.state))
-    if record.version in profile.received.get(number, ()) and _has_all_of(state_of(entry, number), state):
+    if _is_known(profile, number, record.version, state):
         return False, []
     profile.gone.pop(number, None)
     was_awaited = record.version in profile.awaiting.get(number, ())
     _take_notes(entry, number, fragment, record.version)
+    if not is_empty(state):
+        profile.brought[number] = _newest([*profile.brought.get(number, ()), record.version])
     is_news = note_ranges(profile, number, fragment.ranges, fragment.family)
     is_news = is_news or profile.ranges.get(number, []) != fragment.ranges
     if record.again and was_awaited and is_empty(state):  # it was sent, and lost on its way
@@ -86,7 +88,9 @@ def passes_on(profile: Profile, record: Resolved) -> int | None:
 def _take_notes(entry: Entry, number: int, fragment: Fragment, version: int) -> None:
     """What the old owner waited for, and what it knew."""
     profile = entry.profile
-    profile.received[number] = sorted({*profile.received.get(number, ()), *fragment.received, version})[-RECEIVED_KEPT:]
+    profile.received[number] = _newest([*profile.received.get(number, ()), *fragment.received, version])
+    if brought := [*profile.brought.get(number, ()), *fragment.brought]:
+        profile.brought[number] = _newest(brought)
     answered = [*profile.answered.get(number, ()), *fragment.answered]
     if answered:
         profile.answered[number] = list(dict.fromkeys(answered))[-ANSWERED_KEPT:]
@@ -94,6 +98,10 @@ def _take_notes(entry: Entry, number: int, fragment: Fragment, version: int) -> 
     _wait_on(profile.expected, number, fragment.expected, answered)
     if fragment.rebuild is not None:
         take_rebuild(entry, number, fragment.rebuild)
+
+
+def _newest(versions: Iterable[int]) -> list[int]:
+    return sorted(set(versions))[-RECEIVED_KEPT:]
 
 
 def _wait_on(waits: dict[int, dict[int, Awaited]], number: int, more: dict[int, Awaited], come: Iterable[int]) -> None:
@@ -104,17 +112,20 @@ def _wait_on(waits: dict[int, dict[int, Awaited]], number: int, more: dict[int, 
 
 
 def _take_state(entry: Entry, number: int, state: Profile, time: int) -> None:
+    """Take a part over as it is; count it again, if something of it was counted here already, or if it is to be anyway."""
     here = state_of(entry, number)
-    if is_empty(state) or is_empty(here):
+    is_alone = is_empty(state) or is_empty(here)
+    if is_alone:
         put_in(entry, number, state)
-    else:
+    if not is_alone or number in entry.profile.rebuild:
         request_rebuild(entry, number, _positions(state), time)
 
 
-def _has_all_of(here: Profile | None, state: Profile) -> bool:
-    """Whether whatever a state brings is counted here already. An answer that brings nothing may have overtaken it."""
-    known = here.fact_at if here is not None else {}
-    return all(known.get(partition, -1) >= offset for partition, offset in state.fact_at.items())
+def _is_known(profile: Profile, number: int, version: int, state: Profile) -> bool:
+    """Whether an answer comes again. One that brought nothing may have overtaken the one that brings something."""
+    if version not in profile.received.get(number, ()):
+        return False
+    return is_empty(state) or version in profile.brought.get(number, ())
 
 
 def _was_answered(profile: Profile, number: int, version: int) -> bool:
@@ -133,7 +144,8 @@ def _pack(profile: Profile, number: int, state: Profile) -> Fragment:
         state=base64.b64encode(pack_state(state)).decode(), needs=_positions(state), ranges=profile.ranges.get(number, []),
         family=profile.family.get(number, []), awaited=profile.awaiting.pop(number, {}),
         expected=profile.expected.pop(number, {}), received=profile.received.get(number, []),
-        answered=profile.answered.get(number, []), rebuild=profile.rebuild.pop(number, None),
+        brought=profile.brought.get(number, []), answered=profile.answered.get(number, []),
+        rebuild=profile.rebuild.pop(number, None),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from rules.identity.people import find_people
 from rules.identity.sight import Sighting, decide, find_link, see_link, see_traits, see_unbinding
 
 END = 2**62  # later than all times
+AHEAD = DAY  # an event that is dated further ahead of its receipt is of another time than the clock's
 _decode = msgspec.json.Decoder(dict[str, str]).decode
 CHANGE_BITS = 20  # changes of one loaded graph are numbered in so many bits
 CROWD = 30  # from so many on, what is seen with a shared identifier is not kept
@@ -26,6 +27,11 @@ MAX_NODES = 500  # identifiers that hang together: with more of them evidence sa
 
 Shape = tuple[list[int], int]
 """Where an identifier's epochs end, and after which time it is shared."""
+
+
+def is_ahead(sighting: Sighting) -> bool:
+    """Whether an event is dated ahead of its receipt: a clock was wrong. It may belong to an epoch that nobody knows of yet."""
+    return sighting.time > sighting.received_at + AHEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Graph:
         components: those of these records, by their ids.
         draw_number: gives the next number of a person or part.
         version: later than that of every change before; those made here follow it.
+        now: the wall clock, in microseconds: no event that counts already was received later; 0: that of each event at hand.
 
     Attributes:
         touched, absorbed: components that changed, and that were put into others.
@@ -87,6 +94,7 @@ class Graph:
     components: dict[int, Component]
     draw_number: Callable[[], int]
     version: int = 0
+    now: int = 0
     touched: set[int] = field(default_factory=set)
     absorbed: set[int] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
@@ -105,8 +113,13 @@ class Graph:
         """Take the event's evidence in, and say whose it is: the person's for whom its strongest identifier stands."""
         self.fresh.clear()
         changes = self._learn(sighting)
-        part, person = self._find_part(sighting.ids[0], sighting.time)
-        return Placed(part, person, changes)
+        if is_ahead(sighting):
+            node = self._component(sighting.ids[0]).nodes[sighting.ids[0]]
+            if sighting.time > node.ahead:
+                node.ahead = sighting.time
+                self.touched.add(self.records[sighting.ids[0]].component)
+        part, person, opened = self._find_part(sighting)
+        return Placed(part, person, (*changes, *opened))
 
     def vertex(self, ids: Sequence[str], time: int) -> Vertex:
         """What says whose these identifiers, the strongest first, are at a time: the strongest, and its epoch."""
@@ -231,7 +244,7 @@ class Graph:
         people = component.people
         shapes = {key: (node.cuts, node.shared_from) for key, node in component.nodes.items()}
         self._settle(component)
-        stretches = self._stretches(component, shapes, sighting.received_at + DAY)
+        reassigned = self._reassigned(component, shapes, self._until(sighting))
         moved: dict[tuple[int, int], list[int]] = {}
         for part, person in sorted(component.people.items()):
             if (before := people.get(part, person)) != person:
@@ -248,7 +261,7 @@ class Graph:
         ]
         owner = component.people
         carves = [
-            Carve(self._next_version(), owner[part], owner[into], part, into, start, end) for part, into, start, end in stretches
+            Carve(self._next_version(), owner[part], owner[into], part, into, start, end) for part, into, start, end in reassigned
         ]
         return [*moves, *carves]
 
@@ -256,25 +269,29 @@ class Graph:
         self.changes += 1
         return (self.version << CHANGE_BITS) + self.changes
 
-    def _stretches(self, component: Component, before: Mapping[str, Shape], until: int) -> list[tuple[int, int, int, int]]:
-        """What an identifier said in some stretch of time counts in another part now: (part, into, start, end).
+    def _until(self, sighting: Sighting) -> int:
+        """Events that count already are not later, but for those that were dated ahead; others are placed by what is known then."""
+        return max(sighting.received_at, self.now) + 2 * AHEAD
 
-        What begins after `until` has not happened yet.
+    def _reassigned(self, component: Component, before: Mapping[str, Shape], until: int) -> list[tuple[int, int, int, int]]:
+        """What an identifier said in some range of time counts in another part now: (part, into, start, end).
+
+        What begins after `until` has not happened yet; it gets a number when something comes all the same: see `_find_part`.
         """
         found = []
         for key, (cuts, shared_from) in before.items():
             node = component.nodes[key]
-            if node.shared_from == shared_from and _until(node.cuts, until) == _until(cuts, until):
+            if node.shared_from == shared_from and node.cuts == cuts:
                 continue
             old = spans_of(component, msgspec.structs.replace(node, cuts=cuts, shared_from=shared_from))
-            new = spans_of(component, node)
-            if _starts(old, until) == _starts(new, until):
-                continue
-            for start, end, part in _differing(old, new):
-                if start > until:
-                    continue
-                into = _number(component, _vertex(node, start)) or self._number_vertex(component, node, start)
-                found.append((part, into, start, end))
+            for start, _, part in _differing(old, spans_of(component, node)):
+                if part and start <= until and not _number(component, _vertex(node, start)):
+                    self._number_vertex(component, node, start)
+            last = max(until, node.ahead + 1)
+            for start, end, part in _differing(old, spans_of(component, node)):
+                if start < last and (into := _number(component, _vertex(node, start))):
+                    sources = [part] if part else _numbers(node)
+                    found += [(one, into, start, min(end, last)) for one in sources if one != into]
         return found
 
     def _number_vertex(self, component: Component, node: Node, time: int) -> int:
@@ -305,15 +322,30 @@ class Graph:
             return False
         return self.components[record.component].nodes[key].is_shared(time)
 
-    def _find_part(self, key: str, time: int) -> tuple[int, int]:
-        """The part in which an identifier's events of a time count, and its person."""
+    def _find_part(self, sighting: Sighting) -> tuple[int, int, list[Carve]]:
+        """The part in which an identifier's events of a time count, its person, and what that reassigns.
+
+        The first event of an epoch gives it a number. Others of its time, dated ahead of theirs, may have counted in an earlier
+        epoch, as nobody knew then that it would end before.
+        """
+        key, time = sighting.ids[0], sighting.time
         record = self._record(key)
         if not record.component:
-            return record.spans[0].part, record.spans[0].person
+            return record.spans[0].part, record.spans[0].person, []
         component = self.components[record.component]
         node = component.nodes[key]
-        number = _number(component, _vertex(node, time)) or self._number_vertex(component, node, time)
-        return number, component.people[number]
+        number = _number(component, _vertex(node, time))
+        if number:
+            return number, component.people[number], []
+        earlier = [part for part in _numbers(node) if part not in self.fresh]
+        number = self._number_vertex(component, node, time)
+        people = component.people
+        start, end = next((start, end) for start, end, part in _bounded(spans_of(component, node)) if part == number)
+        end = min(end, max(self._until(sighting), node.ahead + 1))
+        if node.ahead < start:
+            return number, people[number], []
+        opened = [Carve(self._next_version(), people[part], people[number], part, number, start, end) for part in earlier]
+        return number, people[number], opened
 
     # -- records and components ------------------------------------------------------------------------------------
 
@@ -377,6 +409,11 @@ def _number(component: Component, vertex: Vertex) -> int:
     return node.numbers[epoch] if epoch < len(node.numbers) else 0
 
 
+def _numbers(node: Node) -> list[int]:
+    """The numbers of an identifier's parts."""
+    return [number for number in (*node.numbers, node.shared) if number]
+
+
 def _give_number(node: Node, time: int, number: int) -> None:
     _, epoch = _vertex(node, time)
     if epoch == SHARED:
@@ -402,21 +439,22 @@ def spans_of(component: Component, node: Node) -> list[Span]:
     return spans
 
 
-def _until(cuts: Sequence[int], until: int) -> list[int]:
-    return [cut for cut in cuts if cut <= until]
-
-
-def _starts(spans: list[Span], until: int) -> list[tuple[int, int]]:
-    return [(span.start, span.part) for span in spans if span.start <= until]
+def _bounded(spans: list[Span]) -> list[tuple[int, int, int]]:
+    """Spans as (start, end, part)."""
+    ends = [*(span.start for span in spans[1:]), END]
+    return [(span.start, end, span.part) for span, end in zip(spans, ends, strict=True)]
 
 
 def _differing(old: list[Span], new: list[Span]) -> list[tuple[int, int, int]]:
-    """Stretches (start, end, old part) in which something may have been counted in a part that is another one now."""
+    """Ranges (start, end, old part) in which events count in another part now.
+
+    An old part of 0 had no number yet: what came of it before it was known to be an epoch of its own counted in any earlier one.
+    """
     edges = sorted({span.start for span in (*old, *new)})
     found = []
     for start, end in zip(edges, [*edges[1:], END], strict=True):
         before, after = _at(old, start), _at(new, start)
-        if before.part and before.part != after.part:
+        if before.part != after.part:
             found.append((start, end, before.part))
     return found
 

@@ -1,132 +1,31 @@
-"""RESOLVE and PROFILE on a real Redis, over a log that loses and repeats what a crash loses and repeats.
+"""RESOLVE and PROFILE on a real Redis, over a log that loses and repeats what a crash loses and repeats: `loadtest.job_log`.
 
-A crash comes after Redis was written and before the outputs reached Kafka, in the middle of a stretch that was not
-committed; after it, new workers start from the last commit. Whatever happens, each message is applied once, each
-occasion fires once, and the profiles are those of a run without crashes.
+Whatever happens, each message is applied once, each occasion fires once, and the profiles are those of a run without crashes.
 """
 
 import random
-import uuid
-import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
 
 import msgspec
 import pytest
 
 from cdp.clock import DAY, MINUTE, date_of
-from cdp.events import Event, encode
+from cdp.events import Event
 from cdp.profile import Profile, pack, unpack
-from cdp.redis import connect
-from cdp.topics import Names
-from rules.identity import load_identity_rules
+from loadtest.job_log import JobLog, Misfortune
 from streams import records
-from streams.graph import IdentityGraph
 from streams.parts import FIGURES
-from streams.profile import ProfileStep
-from streams.records import Tick
-from streams.refetch import Fact, Wanted
-from streams.resolve import ResolveStep
-from streams.store import ProfileStore
-from tests.fact_table import FactTable
 from tests.shop import CALENDAR, NOW, canonical, make_event, order, rules
 
-PARTITIONS = 3
 RULES = rules()
 
 
-class Platform:
-    """Both jobs, their topics as lists, and a hand that kills them.
-
-    Attributes:
-        batch: how many records of a partition a job takes at once, at most.
-    """
-
-    batch = 6
+class Platform(JobLog):
+    """Both jobs, their topics as lists, and a hand that kills them."""
 
     def __init__(self, redis_url: str, seed: int, crashes: float) -> None:
-        self.names = Names(f"t{uuid.uuid4().hex[:12]}")
-        self.redis = connect(redis_url)
-        self.random = random.Random(seed)
-        self.crashes = crashes
-        self.crash_count = 0
-        self.log: dict[str, list[list[bytes]]] = {t: [[] for _ in range(PARTITIONS)] for t in ("events", "resolved")}
-        self.out: dict[str, list[bytes]] = defaultdict(list)
-        self.facts_table = FactTable(PARTITIONS)
-        self.read = {t: [0] * PARTITIONS for t in self.log}
-        self.committed: dict[str, dict[int, int]] = {t: {} for t in self.log}
-        self.start("events")
-        self.start("resolved")
-
-    def start(self, topic: str) -> None:
-        """New workers, which read on from the last commit."""
-        self.read[topic] = [self.committed[topic].get(p, 0) for p in range(PARTITIONS)]
-        if topic == "events":
-            rules = load_identity_rules()
-            graph = IdentityGraph(self.redis, self.names, rules)
-            self.resolve = ResolveStep(graph, rules, self.committed[topic], PARTITIONS, lambda: NOW)
-        else:
-            store = ProfileStore(self.redis, self.names)
-            self.profile = ProfileStep(store, RULES, CALENDAR, self.committed[topic], self.refetch, lambda: NOW)
-
-    def refetch(self, wanted: Mapping[int, Wanted]) -> dict[int, list[Fact]]:
-        """What ClickHouse would say: the facts that have arrived so far."""
-        self.facts_table.arrive(self.random)
-        return self.facts_table.refetch(wanted)
-
-    def counted(self) -> Iterator[tuple[int, bytes]]:
-        """The applied facts, each with the part in which it counts."""
-        self.facts_table.arrive()
-        for row in self.facts_table.rows.values():
-            yield row.part, row.value
-
-    def send(self, event: Event) -> None:
-        partition = zlib.crc32(event.ids[0].value.encode()) % PARTITIONS
-        self.log["events"][partition].append(encode(event))
-
-    def tick(self, time: int) -> None:
-        for partition in self.log["resolved"]:
-            partition.append(msgspec.json.encode(Tick(time=time)))
-
-    def emit(self, outputs: list[records.Output]) -> None:
-        for topic, key, value in outputs:
-            if topic == records.RESOLVED:
-                self.log["resolved"][zlib.crc32(key.encode()) % PARTITIONS].append(value)
-            else:
-                self.out[topic].append(value)
-            if topic in (records.FACTS, records.MERGES):
-                self.facts_table.write(topic, key, value)
-
-    def step(self, topic: str) -> bool:
-        """One batch of one job; perhaps it is the last of its workers."""
-        rows = []
-        for partition, entries in enumerate(self.log[topic]):
-            start = self.read[topic][partition]
-            stop = min(len(entries), start + self.random.randint(0, self.batch))
-            rows += [(entries[offset], partition, offset) for offset in range(start, stop)]
-            self.read[topic][partition] = stop
-        if not rows:
-            return any(self.read[topic][p] < len(entries) for p, entries in enumerate(self.log[topic]))
-        outputs = (self.resolve if topic == "events" else self.profile).process(rows)
-        if self.random.random() < self.crashes:
-            self.crash_count += 1
-            kept = self.random.randint(0, len(outputs))
-            for texts in outputs[:kept]:
-                self.emit(texts)
-            self.start(topic)
-            return True
-        for texts in outputs:
-            self.emit(texts)
-        if self.random.random() < 0.3:
-            self.committed[topic].update(enumerate(self.read[topic]))
-        return True
-
-    def drain(self) -> None:
-        while True:
-            busy = [self.step(topic) for topic in self.random.sample(["events", "resolved"], 2)]
-            done = all(self.read[t][p] == len(e) for t in self.log for p, e in enumerate(self.log[t]))
-            if done and not any(busy):
-                return
+        super().__init__(redis_url, seed, Misfortune(crashes), RULES)
+        self.now = NOW
 
     def profiles(self) -> dict[str, Profile]:
         """The people who stand, by their strongest identifier."""

@@ -68,7 +68,7 @@ def test_two_member_numbers_at_the_till_wait_for_somebody(redis_url: str) -> Non
 def test_ten_thousand_accounts_behind_one_blocked_value(redis_url: str) -> None:
     """They stay ten thousand, nothing hangs together, and what has nothing else identifies nobody."""
     platform = Platform(redis_url, 0, 0.0)
-    platform.batch = 400
+    platform.misfortune.batch = 400
     for number in range(10_000):
         ids = f"user_id:u{number} phone:13800138000 device_id:0000"
         platform.send(make_event(f"m{number}", "", kind="identify", ids=ids, time=START + number))
@@ -85,7 +85,7 @@ def test_ten_thousand_accounts_behind_one_blocked_value(redis_url: str) -> None:
 def test_hundreds_of_accounts_on_one_device_that_nobody_blocked(redis_url: str) -> None:
     """From the second one on the device is nobody's: accounts and their telephones stay as many people, and it stays small."""
     platform = Platform(redis_url, 0, 0.0)
-    platform.batch = 50
+    platform.misfortune.batch = 50
     for number in range(300):
         ids = f"user_id:u{number} device_id:kiosk phone:1390000{number:04}"
         platform.send(make_event(f"m{number}", "", kind="identify", ids=ids, time=START + number))

@@ -14,13 +14,14 @@ from cdp.events import Event, encode
 from cdp.identity import Component, IdRecord, decode_record, unpack_component
 from cdp.redis import connect
 from cdp.topics import Names
+from loadtest.job_log import PARTITIONS
 from rules.identity import load_identity_rules
 from rules.identity.place import Carve, Move, spans_of
 from streams import records
 from streams.graph import IdentityGraph
 from streams.records import Output, Resolved, decode_resolved
 from streams.resolve import ResolveStep
-from tests.integration.test_exactly_once_steps import PARTITIONS, Platform
+from tests.integration.test_exactly_once_steps import Platform
 from tests.integration.test_identity_any_order import people, placed, settle
 from tests.shop import NOW, make_event
 

@@ -19,6 +19,7 @@ from cdp.events import Event, encode
 from cdp.identity import Change, unpack_component
 from cdp.people import one_id
 from cdp.profile import Profile, new_profile, unpack
+from loadtest.job_log import PARTITIONS
 from rules.identity import load_identity_rules
 from serving.errors import ApiError
 from serving.identity.explain import is_merge
@@ -26,7 +27,7 @@ from streams import records
 from streams.measure import Measure, add_mark, digest_of, mark_of, note_silent
 from streams.parts import FIGURES
 from tests.identity_model import Said, Type, answer, excess
-from tests.integration.test_exactly_once_steps import PARTITIONS, RULES, Platform
+from tests.integration.test_exactly_once_steps import RULES, Platform
 from tests.integration.test_identity_by_hand import Desk
 from tests.shop import CALENDAR, NOW, as_resolved, canonical, make_event, order
 
@@ -165,9 +166,9 @@ class Machine(RuleBasedStateMachine):
     @rule(job=jobs)
     def crash(self, job: str) -> None:
         """In the middle of a batch, after Redis was written."""
-        self.platform.crashes = 1.0
+        self.platform.misfortune.crash = 1.0
         self.platform.step(job)
-        self.platform.crashes = 0.0
+        self.platform.misfortune.crash = 0.0
 
     @rule()
     def tick(self) -> None:

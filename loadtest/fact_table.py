@@ -71,7 +71,8 @@ class FactTable:
         fact = msgspec.json.decode(value)
         position = (fact["p"], fact["o"])
         if "outcome" in fact:
-            assert fact.get("retracts") or position not in self.rows, f"applied and refused: {fact}"
+            if position in self.rows and not fact.get("retracts"):
+                raise AssertionError(f"A fact is applied and refused: {fact}")
             self.refused[position] = fact["message_id"]
             self.rows.pop(position, None)
         elif position not in self.refused:
