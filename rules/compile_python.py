@@ -38,11 +38,12 @@ class CompiledTag:
 
 @dataclass(frozen=True)
 class CompiledTrigger:
-    """A trigger with its condition and its texts."""
+    """A trigger with its condition and its texts. `touched_by`: what can change its condition besides time, as of a tag."""
 
     rule: TriggerRule
     condition: Evaluator
     content: tuple[tuple[str, str], ...]
+    touched_by: frozenset[str]
 
     def render(self, context: Context) -> dict[str, str]:
         """The texts with the person's values filled in; an unknown value leaves nothing."""
@@ -109,11 +110,7 @@ def compile_rules(book: RuleBook) -> CompiledRules:
         if rule.state == "live":
             touched_by[rule.name] = _touches(rule.expression, touched_by)
             tags.append(CompiledTag(rule, compile_expression(rule.expression), touched_by[rule.name]))
-    triggers = tuple(
-        CompiledTrigger(rule, compile_expression(rule.condition or Constant(True)), rule.content)
-        for rule in book.triggers
-        if rule.state == "live"
-    )
+    triggers = tuple(_compile_trigger(rule, touched_by) for rule in book.triggers if rule.state == "live")
     trees = [tag.rule.expression for tag in tags] + [t.rule.condition for t in triggers if t.rule.condition]
     nodes = [node for tree in trees for node in walk(tree)]
     metrics = {m.key: m for m in nodes if isinstance(m, Metric) and m.source != "orders"}
@@ -131,6 +128,11 @@ def compile_rules(book: RuleBook) -> CompiledRules:
         daily=any(_changes_daily(node) for node in nodes),
         anniversaries=tuple(dict.fromkeys(_anniversaries(nodes))),
     )
+
+
+def _compile_trigger(rule: TriggerRule, tags: dict[str, frozenset[str]]) -> CompiledTrigger:
+    condition = rule.condition or Constant(True)
+    return CompiledTrigger(rule, compile_expression(condition), rule.content, _touches(condition, tags))
 
 
 def _touches(expression: Expression, tags: dict[str, frozenset[str]]) -> frozenset[str]:

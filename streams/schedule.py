@@ -1,10 +1,14 @@
 """When time alone will change something for a person: a window slides, a cart grows cold, a birthday comes."""
 
-from cdp.clock import Calendar, date_of
+from datetime import date
+
+from cdp.clock import Calendar, date_of, day_number
 from cdp.profile import Profile
 from rules.compile_python import LATEST, CompiledRules, Timer
 from rules.evaluate import TOTAL, Context, anniversary, next_anniversary, parse_date
+from rules.model import TriggerRule
 from streams.measure import Touched
+from streams.trigger import TIME, is_spent
 
 
 class Schedule:
@@ -19,6 +23,8 @@ class Schedule:
             name: tuple(timer for timer in rules.timers if timer.source in ("any", name))
             for name in {timer.source for timer in rules.timers}
         }
+        on_time = [trigger.rule for trigger in rules.triggers_for(TIME)]
+        self._recurring = tuple(rule for rule in on_time if rule.occasion in ("day", "year"))
 
     def after(self, profile: Profile, event: str, touched: Touched) -> int:
         """`profile.due` after an event that came before it: worked out again only where the event can have moved it.
@@ -38,7 +44,7 @@ class Schedule:
         """The first moment after the profile's clock, in microseconds, at which time may change something; 0 if there is none."""
         context = Context(profile, profile.as_of, self._calendar, ())
         today = context.today
-        days = self._window_edges(profile, today) + self._anniversaries(profile, today)
+        days = self._window_edges(profile, today) + self._anniversaries(profile, today) + self._occasions(profile, today)
         if self._rules.daily and profile.events:
             days.append(today + 1)
         moments = self._run_out(context, self._rules.timers)
@@ -89,3 +95,11 @@ class Schedule:
                 current = date_of(today)
                 days.append(today + 1 if anniversary(born, current.year) == current else next_anniversary(born, today))
         return days
+
+    def _occasions(self, profile: Profile, today: int) -> list[int]:
+        """When triggers that have fired on this occasion may fire again."""
+        return [_next_occasion(rule, today) for rule in self._recurring if is_spent(profile, rule, today)]
+
+
+def _next_occasion(rule: TriggerRule, today: int) -> int:
+    return today + 1 if rule.occasion == "day" else day_number(date(date_of(today).year + 1, 1, 1))

@@ -9,7 +9,7 @@ from cdp.redis import connect
 from cdp.topics import Names
 from streams.store import ProfileStore
 from tests.shop import CALENDAR, NOW, make_event, order
-from tests.timers import Person, late, rule_book, tag
+from tests.timers import Person, late, rule_book, tag, trigger
 
 MIDNIGHT = CALENDAR.start(CALENDAR.day(NOW) + 1)
 
@@ -116,3 +116,56 @@ def test_an_event_of_tomorrow_counts_from_midnight_on(person) -> None:  # type: 
     assert [(clock - MIDNIGHT, name, value) for clock, name, value in someone.changes] == [
         (0, "views", 1), (0, "orders", 1), (2 * DAY, "views", None), (2 * DAY, "orders", None),
     ]  # fmt: skip
+
+
+WAIT = 'minutes_since(last("Product Added".time)) >= 30'
+
+
+def test_a_wait_that_was_over_when_its_event_came_fires_at_once(person) -> None:  # type: ignore[no-untyped-def]
+    someone = person(trigger("left", WAIT))
+    someone.send(make_event("a", "Product Viewed", time=NOW + 60 * MINUTE))
+    someone.send(cart("b", 10))
+    assert came(someone.fired) == [(60, "left", "ever")]
+
+
+def test_what_an_old_event_may_not_fire_a_tick_may(person) -> None:  # type: ignore[no-untyped-def]
+    someone = person(trigger("left", WAIT, days=1))
+    someone.send(make_event("a", "Product Viewed"))
+    someone.send(late(cart("b", -3 * 24 * 60), NOW))
+    assert someone.fired == []
+    someone.wait_until(NOW)
+    assert came(someone.fired) == [(0, "left", "ever")]
+
+
+def test_a_daily_trigger_fires_on_each_day_on_which_it_holds(person) -> None:  # type: ignore[no-untyped-def]
+    someone = person(trigger("daily", "tag.left", "day"), trigger("yearly", "tag.left", "year"), tag("left", WAIT))
+    someone.send(make_event("a", "Product Viewed"))
+    someone.send(cart("b", 1))
+    someone.wait_until(NOW + 2 * DAY)
+    someone.send(cart("c", 2 * 24 * 60))
+    someone.wait_until(NOW + 2 * DAY + 29 * MINUTE)
+    daily = [clock for clock, name, _ in someone.fired if name == "daily"]
+    assert daily == [NOW + 31 * MINUTE, MIDNIGHT, MIDNIGHT + DAY]
+    someone.wait_until(NOW + 60 * DAY)
+    assert [occasion for _, name, occasion in someone.fired if name == "yearly"] == ["2026", "2027"]
+
+
+@pytest.mark.parametrize("on", [("time",), ("time", "Product Viewed")])
+def test_a_daily_trigger_that_an_event_fired_fires_on_the_next_day(person, on: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    someone = person(trigger("seen", 'count("Product Viewed") >= 2', "day", on))
+    for number in range(3):
+        someone.send(make_event(f"m{number}", "Product Viewed", time=NOW + number))
+    someone.wait_until(NOW + DAY)
+    assert [clock for clock, _, _ in someone.fired] == [NOW + 1, MIDNIGHT]
+
+
+def test_a_part_that_makes_a_trigger_hold_fires_it_at_the_next_tick(person) -> None:  # type: ignore[no-untyped-def]
+    """The wait of its event was over when the part came."""
+    rules = [trigger("left", f'{WAIT} and count("Product Viewed") > 0')]
+    someone, other = person(*rules), person(*rules)
+    other.send(cart("a", -60))
+    someone.send(make_event("b", "Product Viewed"))
+    someone.receive(2, other.profile, NOW)
+    assert someone.fired == []
+    someone.wait_until(NOW + MINUTE)
+    assert came(someone.fired) == [(0, "left", "ever")]

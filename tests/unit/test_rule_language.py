@@ -185,6 +185,11 @@ def test_shipped_rules_load() -> None:
             "triggers: [{name: t, title: T, event: E, occasion: ever, channels: pigeon, content: {}}]",
             "field 'channels'",
         ),
+        (
+            "triggers.yaml",
+            "triggers: [{name: t, title: T, event: E, occasion: ever, channels: log, content: {}, max_age_days: -1}]",
+            "field 'max_age_days': must be from 0",
+        ),
         ("identity.yaml", "identifiers: [{name: phone, priority: high}]", "field 'priority': must be int"),
         ("identity.yaml", "identifiers: {}", "must hold a list"),
     ],
