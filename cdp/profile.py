@@ -136,7 +136,7 @@ class Tag(msgspec.Struct, array_like=True):
 Position = tuple[int, int]
 """Where a record stands on `resolved`: (partition, offset)."""
 
-REBUILD_AT = 1  # a moment that every tick is later than
+AT_NEXT_TICK = 1  # a moment that every tick is later than
 STUCK_AFTER = 60_000_000  # microseconds after which what did not come is asked for again
 
 
@@ -176,11 +176,13 @@ class Rebuild(msgspec.Struct, array_like=True):
         since: when that was found, in microseconds.
         needs: facts that must have arrived before.
         recent: (partition, offset, record) of events applied since then: their facts may be on their way.
+        is_overdue: it has waited for too long, and was counted among those.
     """
 
     since: int
     needs: list[Position] = []
     recent: list[tuple[int, int, bytes]] = []
+    is_overdue: bool = False
 
 
 class Profile(msgspec.Struct, array_like=True):
@@ -276,7 +278,7 @@ class Profile(msgspec.Struct, array_like=True):
         if not self.is_waiting:
             return self.due
         if self.rebuild:
-            return REBUILD_AT
+            return AT_NEXT_TICK
         return min(moment for moment in (self.due, *(wait.wake_at for wait in self.waits())) if moment)
 
     def waits(self) -> list[Awaited]:

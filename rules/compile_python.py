@@ -3,11 +3,13 @@
 A compiled rule costs about a microsecond; walking the tree for each event would cost ten to a hundred times that.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cdp.clock import MINUTE
 from cdp.errors import CdpError
 from rules import evaluate
 from rules.evaluate import Context
@@ -18,6 +20,7 @@ Evaluator = Callable[[Context], Any]
 
 _PLACEHOLDER = re.compile(r"\{(attribute|tag)\.([A-Za-z_][A-Za-z0-9_]*)\}")
 _OPERATORS = {"=": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+LATEST = 2**53  # microseconds, in the year 2255: the scores of a sorted set in Redis are exact up to there
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,12 @@ class CompiledTag:
 
 @dataclass(frozen=True)
 class CompiledTrigger:
-    """A trigger with its condition and its texts."""
+    """A trigger with its condition and its texts. `touched_by`: what can change its condition besides time, as of a tag."""
 
     rule: TriggerRule
     condition: Evaluator
     content: tuple[tuple[str, str], ...]
+    touched_by: frozenset[str]
 
     def render(self, context: Context) -> dict[str, str]:
         """The texts with the person's values filled in; an unknown value leaves nothing."""
@@ -52,11 +56,17 @@ class CompiledTrigger:
 
 
 @dataclass(frozen=True)
-class Waker:
-    """Time alone changes something `minutes` after the last moment of a metric (``orders``: the last order)."""
+class Timer:
+    """Time alone changes something `delay` microseconds after the last moment of a metric.
 
+    Attributes:
+        source: whose events move the moment: ``orders``, ``any``, or an event's name.
+        key: the metric's state; of ``orders`` it is not used.
+    """
+
+    source: str
     key: str
-    minutes: float
+    delay: int
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class CompiledRules:
         metrics: what is to be measured of events, by state key; orders are measured anyway.
         windows: every window of days that is used over orders.
         bucket_windows: state key to the windows used over its buckets.
-        wakers, daily, anniversaries: what makes a profile due without an event.
+        timers, daily, anniversaries: what makes a profile due without an event.
     """
 
     tags: tuple[CompiledTag, ...]
@@ -75,7 +85,7 @@ class CompiledRules:
     metrics: tuple[Metric, ...]
     windows: tuple[int | None, ...]
     bucket_windows: dict[str, tuple[int, ...]]
-    wakers: tuple[Waker, ...]
+    timers: tuple[Timer, ...]
     daily: bool
     anniversaries: tuple[str, ...]
 
@@ -100,11 +110,7 @@ def compile_rules(book: RuleBook) -> CompiledRules:
         if rule.state == "live":
             touched_by[rule.name] = _touches(rule.expression, touched_by)
             tags.append(CompiledTag(rule, compile_expression(rule.expression), touched_by[rule.name]))
-    triggers = tuple(
-        CompiledTrigger(rule, compile_expression(rule.condition or Constant(True)), rule.content)
-        for rule in book.triggers
-        if rule.state == "live"
-    )
+    triggers = tuple(_compile_trigger(rule, touched_by) for rule in book.triggers if rule.state == "live")
     trees = [tag.rule.expression for tag in tags] + [t.rule.condition for t in triggers if t.rule.condition]
     nodes = [node for tree in trees for node in walk(tree)]
     metrics = {m.key: m for m in nodes if isinstance(m, Metric) and m.source != "orders"}
@@ -118,10 +124,15 @@ def compile_rules(book: RuleBook) -> CompiledRules:
         metrics=tuple(metrics.values()),
         windows=tuple({m.days: None for m in nodes if isinstance(m, Metric) and m.source == "orders"}),
         bucket_windows={key: tuple(sorted(days)) for key, days in buckets.items()},
-        wakers=tuple(_wakers(nodes)),
-        daily=any(isinstance(node, Call) and node.name == "days_since" for node in nodes),
-        anniversaries=tuple(_anniversaries(nodes)),
+        timers=_timers(nodes),
+        daily=any(_changes_daily(node) for node in nodes),
+        anniversaries=tuple(dict.fromkeys(_anniversaries(nodes))),
     )
+
+
+def _compile_trigger(rule: TriggerRule, tags: dict[str, frozenset[str]]) -> CompiledTrigger:
+    condition = rule.condition or Constant(True)
+    return CompiledTrigger(rule, compile_expression(condition), rule.content, _touches(condition, tags))
 
 
 def _touches(expression: Expression, tags: dict[str, frozenset[str]]) -> frozenset[str]:
@@ -141,23 +152,61 @@ def _touches(expression: Expression, tags: dict[str, frozenset[str]]) -> frozens
     return frozenset(touches)
 
 
-def _wakers(nodes: list[Expression]) -> list[Waker]:
-    """Raises CdpError for a use of minutes_since that nobody would be woken for."""
-    found = []
-    calls = sum(isinstance(node, Call) and node.name == "minutes_since" for node in nodes)
+def _timers(nodes: list[Expression]) -> tuple[Timer, ...]:
+    """Raises CdpError for a use of minutes_since for which there is no timer."""
+    found: list[Timer] = []
+    compared = 0
     for node in nodes:
         match node:
-            case Binary(_, Call("minutes_since", (Metric(function="last") as metric,)), Constant(minutes)):
-                if isinstance(minutes, int | float):
-                    found.append(Waker("orders" if metric.source == "orders" else metric.key, minutes))
+            case Binary(
+                operator, Call("minutes_since", (Metric(function="last") as last,)), Constant(int() | float() as minutes)
+            ):
+                if operator in _OPERATORS:
+                    compared += 1
+                    found += [Timer(last.source, last.key, delay) for delay in _delays(operator, minutes)]
             case _:
                 pass
-    if len(found) != calls:
+    if compared != sum(isinstance(node, Call) and node.name == "minutes_since" for node in nodes):
         raise CdpError(
             "minutes_since is there as minutes_since(last(...)) compared with a number on its right.",
             "Nobody could say otherwise when time alone makes it true.",
         )
-    return found
+    return tuple(dict.fromkeys(found))
+
+
+def _delays(operator: str, minutes: float) -> tuple[int, ...]:
+    """After how many microseconds a comparison with minutes changes its answer; none if it never does.
+
+    The steps at the end make up for rounding: they divide as the compiled rule does.
+    """
+    if minutes * MINUTE > LATEST:
+        return ()
+    reached = math.ceil(minutes * MINUTE)
+    while (reached - 1) / MINUTE >= minutes:
+        reached -= 1
+    while reached / MINUTE < minutes:
+        reached += 1
+    passed = reached
+    while passed / MINUTE <= minutes:
+        passed += 1
+    match operator:
+        case ">=" | "<":
+            return (reached,)
+        case ">" | "<=":
+            return (passed,)
+        case _:
+            return (reached, passed)
+
+
+def _changes_daily(node: Expression) -> bool:
+    """Whether any day may change what a node gives. When the anniversary of an attribute comes is known: see `_anniversaries`."""
+    match node:
+        case Call("is_anniversary", (Attribute(),)):
+            return False
+        case Call("days_since" | "is_anniversary"):
+            return True
+        case _:
+            return False
 
 
 def _anniversaries(nodes: list[Expression]) -> list[str]:

@@ -102,7 +102,7 @@ def _trigger(entry: Entry) -> TriggerRule:
         occasion=occasion,
         channels=channels,
         content=tuple((str(k), str(v)) for k, v in content.items()),
-        max_age_days=entry.take("max_age_days", int, 1),
+        max_age_days=entry.whole("max_age_days", 0, 36_500, 1),
         **_common(entry),
     )
     entry.done()

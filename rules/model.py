@@ -30,7 +30,7 @@ class TriggerRule:
     """A rule that fires an action.
 
     Attributes:
-        on: names of events that are looked at; ``time`` means: when a trait changes and when time alone may have made it true.
+        on: names of events that are looked at; ``time`` means: whenever time, or what `when` asks for, may have made it true.
         when: condition; None: always.
         occasion: how often one person may get it: once ever, a year, a day, for an order, for a message.
         max_age_days: events that were older than this when they came do not fire: history is not news.

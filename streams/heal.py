@@ -3,7 +3,7 @@
 It catches what should not happen: a record that was lost, or taken out of the log.
 """
 
-from cdp.profile import STUCK_AFTER, Awaited
+from cdp.profile import STUCK_AFTER, Awaited, Profile
 from streams import records
 from streams.reassign import request_rebuild
 from streams.records import Output
@@ -29,6 +29,16 @@ def ask_again(entry: Entry, time: int, *, at_once: bool = False) -> list[Output]
             else:  # another reassignment tells where the range counts now, or who was asked is unknown
                 _give_up(entry, profile.expected, number, version, time)
     return asked
+
+
+def is_stuck(profile: Profile, time: int) -> bool:
+    """Whether it is time to help: something has been waited for for too long, since it was asked for last if it was."""
+    if any(wait.wake_at <= time for wait in profile.waits()):
+        return True
+    overdue = [rebuild for rebuild in profile.rebuild.values() if is_overdue(rebuild.since, time) and not rebuild.is_overdue]
+    for rebuild in overdue:
+        rebuild.is_overdue = True
+    return bool(overdue)
 
 
 def rebuild_all(entry: Entry, time: int) -> None:

@@ -16,11 +16,11 @@ from cdp.errors import InvalidEvent
 from cdp.events import Action, DeadLetter, Outcome, TagChanges
 from cdp.mask import mask_all
 from cdp.people import one_id
-from cdp.profile import Profile
+from cdp.profile import AT_NEXT_TICK, Profile
 from rules.compile_python import CompiledRules
 from rules.evaluate import Context
 from streams import heal, reassign, records, transfer
-from streams.measure import ATTRIBUTES, SILENT, Measure, Reading, add_mark, digest_of, find_mark, mark_of, note_silent
+from streams.measure import SILENT, Measure, Reading, add_mark, digest_of, find_mark, mark_of, note_silent
 from streams.parts import open_all, open_part
 from streams.records import Output, Resolved, decode_resolved
 from streams.recount import Recount
@@ -192,16 +192,18 @@ class ProfileStep:
             self._measure.prune(profile, today)
         selection = EVERYTHING if anew else self._tagger.select(record.name, touched)
         names = [record.name] if record.name in self._trigger.watched else []
-        if anew or touched & ATTRIBUTES:
+        if anew or self._trigger.asks_time(record.name, touched):
             names.append(TIME)
+        renew = anew  # after what fired, too: a new day may bring it again; and for what the event was too old to fire
         if selection or names:
             context = self._context(profile)
             self._retag(profile, context, selection, record.message_id, position)
             order_id = reading.order.order_id if reading.order else ""
             for name in names:
                 cause = Cause(name, record.time, record.received_at, record.message_id, order_id)
-                self._emit_actions(entry, part, context, cause, position)
-        profile.due = self._schedule.next_due(profile) if anew else self._schedule.after(profile, record.name, touched)
+                renew |= self._emit_actions(entry, part, context, cause, position)
+            renew |= TIME in names and self._trigger.has_unfired(profile, context)
+        profile.due = self._next_due(profile) if renew else self._schedule.after(profile, record.name, touched)
 
     @staticmethod
     def _note_fact(entry: Entry, record: Resolved, value: bytes, partition: int, offset: int) -> None:
@@ -227,10 +229,9 @@ class ProfileStep:
         entry.dirty = True
         mine = Position(position.partition, position.offset, seq=profile.person << 16)
         if profile.is_waiting:
+            self._healed += heal.is_stuck(profile, time)
             mine.outputs += self._recount.count(entry, time, self._calendar.day(profile.as_of))
-            asked = heal.ask_again(entry, time)
-            mine.outputs += asked
-            self._healed += bool(asked)
+            mine.outputs += heal.ask_again(entry, time)
             if not profile.awaiting:
                 self._apply_pending(entry, mine)
         if profile.part_numbers:
@@ -300,7 +301,13 @@ class ProfileStep:
         self._retag(profile, self._context(profile), EVERYTHING, record.message_id, position)
         if not profile.awaiting:
             self._apply_pending(entry, position)
-        profile.due = self._schedule.next_due(profile)
+        profile.due = self._next_due(profile)
+
+    def _next_due(self, profile: Profile) -> int:
+        """At the next tick, if a trigger has yet to fire; else when time alone will change something."""
+        if not profile.awaiting and self._trigger.has_unfired(profile, self._context(profile)):
+            return AT_NEXT_TICK
+        return self._schedule.next_due(profile)
 
     def _apply_pending(self, entry: Entry, position: Position) -> None:
         """Nothing is awaited any more: the events that waited have their turn."""
@@ -339,13 +346,14 @@ class ProfileStep:
             )  # fmt: skip
             position.outputs.append(records.output(records.CHANGES, key, record))
 
-    def _emit_actions(self, entry: Entry, part: Profile | None, context: Context, cause: Cause, position: Position) -> None:
+    def _emit_actions(self, entry: Entry, part: Profile | None, context: Context, cause: Cause, position: Position) -> bool:
         """Fire what a cause fires. The occasion is kept with the part whose event it was, or, if it was time, with all of them:
-        wherever a part goes, nobody gets it again.
+        wherever a part goes, nobody gets it again. Returns whether anything fired.
         """
         profile = entry.profile
         key = one_id(profile.person)
-        for trigger, occasion in self._trigger.fire(profile, context, cause):
+        fired = self._trigger.fire(profile, context, cause)
+        for trigger, occasion in fired:
             content = trigger.render(context)
             for channel in trigger.rule.channels:
                 action = Action(
@@ -357,6 +365,7 @@ class ProfileStep:
                 position.outputs.append(records.output(records.ACTIONS, key, action))
             for state in open_all(entry) if cause.name == TIME else [part] if part is not None else ():
                 state.occasions[f"{trigger.rule.name}|{occasion}"] = cause.time
+        return bool(fired)
 
     def _dead_letter(
         self, value: bytes, position: Position, reason: str, where: str, detail: str, record: Resolved | None = None

@@ -1,82 +1,105 @@
 """When time alone will change something for a person: a window slides, a cart grows cold, a birthday comes."""
 
-from cdp.clock import MINUTE, Calendar
+from datetime import date
+
+from cdp.clock import Calendar, date_of, day_number
 from cdp.profile import Profile
-from rules.compile_python import CompiledRules
-from rules.evaluate import TOTAL, next_anniversary, parse_date
+from rules.compile_python import LATEST, CompiledRules, Timer
+from rules.evaluate import TOTAL, Context, anniversary, next_anniversary, parse_date
+from rules.model import TriggerRule
 from streams.measure import Touched
+from streams.trigger import TIME, is_spent
 
 
 class Schedule:
-    """Finds the next moment of a profile. Built once for a rule book."""
+    """Finds the next timer of a profile. Built once for a rule book."""
 
     def __init__(self, rules: CompiledRules, calendar: Calendar) -> None:
         self._rules = rules
         self._calendar = calendar
         self._order_windows = tuple(days for days in rules.windows if days is not None)
-        self._wakers = {waker.key.split("|")[1]: waker for waker in rules.wakers if "|" in waker.key}
+        self._of_any = tuple(timer for timer in rules.timers if timer.source == "any")
+        self._of_event = {
+            name: tuple(timer for timer in rules.timers if timer.source in ("any", name))
+            for name in {timer.source for timer in rules.timers}
+        }
+        on_time = [trigger.rule for trigger in rules.triggers_for(TIME)]
+        self._recurring = tuple(rule for rule in on_time if rule.occasion in ("day", "year"))
 
     def after(self, profile: Profile, event: str, touched: Touched) -> int:
-        """`profile.due` after an event: worked out anew only where the event can have moved it.
+        """`profile.due` after an event that came before it: worked out again only where the event can have moved it.
 
-        Where it only put off what was due, the earlier moment stays: waking for nothing does no harm.
+        Timers that the event put off are not looked for: the earlier moment stays. Then nothing happens at it, and the next
+        one is found.
         """
         if touched:
             return self.next_due(profile)
-        waker = self._wakers.get(event)
-        last = self._last(profile, waker.key) if waker is not None else None
-        if waker is None or last is None:
+        timers = self._of_event.get(event, self._of_any)
+        if not timers:
             return profile.due
-        moment = last + int(waker.minutes * MINUTE)
-        return moment if moment > profile.as_of and not 0 < profile.due < moment else profile.due
+        moments = self._run_out(Context(profile, profile.as_of, self._calendar, ()), timers)
+        return min([profile.due, *moments] if profile.due else moments, default=0)
 
     def next_due(self, profile: Profile) -> int:
-        """The first moment after the profile's clock, in microseconds; 0 if there is none."""
-        today = self._calendar.day(profile.as_of)
-        days = self._window_ends(profile, today) + self._anniversaries(profile, today)
+        """The first moment after the profile's clock, in microseconds, at which time may change something; 0 if there is none."""
+        context = Context(profile, profile.as_of, self._calendar, ())
+        today = context.today
+        days = self._window_edges(profile, today) + self._anniversaries(profile, today) + self._occasions(profile, today)
         if self._rules.daily and profile.events:
             days.append(today + 1)
-        moments = [self._calendar.start(min(days))] if days else []
-        for waker in self._rules.wakers:
-            last = self._last(profile, waker.key)
-            if last is not None and (at := last + int(waker.minutes * MINUTE)) > profile.as_of:
-                moments.append(at)
+        moments = self._run_out(context, self._rules.timers)
+        if days:
+            moments.append(self._calendar.start(min(days)))
         return min(moments, default=0)
 
-    def _window_ends(self, profile: Profile, today: int) -> list[int]:
-        """For each window, the day on which its oldest bucket falls out."""
-        ends = []
+    @staticmethod
+    def _run_out(context: Context, timers: tuple[Timer, ...]) -> list[int]:
+        """When timers run out, of those that have not."""
+        moments = []
+        for timer in timers:
+            last = context.order_time(last=True) if timer.source == "orders" else context.last(timer.key)
+            if isinstance(last, int) and context.now < last + timer.delay <= LATEST:
+                moments.append(last + timer.delay)
+        return moments
+
+    def _window_edges(self, profile: Profile, today: int) -> list[int]:
+        """For each window, the next day on which a bucket comes into it or falls out."""
+        edges = []
         for key, windows in self._rules.bucket_windows.items():
             buckets = profile.days.get(key)
             if buckets:
-                ends += self._ends([day for day in buckets if day != TOTAL], windows, today)
-        if profile.orders:
+                edges += self._edges([day for day in buckets if day != TOTAL], windows, today)
+        if profile.orders and self._order_windows:
             days = [self._calendar.day(o.placed.time) for o in profile.orders.values() if o.placed is not None]
             refunds = [time for o in profile.orders.values() if o.placed is None for time, _, _ in o.refunds.values()]
             days += [self._calendar.day(time) for time in refunds]
-            ends += self._ends(days, self._order_windows, today)
-        return ends
+            edges += self._edges(days, self._order_windows, today)
+        return edges
 
     @staticmethod
-    def _ends(days: list[int], windows: tuple[int, ...], today: int) -> list[int]:
-        ends = []
+    def _edges(days: list[int], windows: tuple[int, ...], today: int) -> list[int]:
+        edges = [day for day in days if day > today]  # a device's clock was ahead
         for window in windows:
             inside = [day for day in days if day + window > today]
             if inside:
-                ends.append(min(inside) + window)
-        return ends
+                edges.append(min(inside) + window)
+        return edges
 
     def _anniversaries(self, profile: Profile, today: int) -> list[int]:
+        """The next day on which it becomes one, or is over."""
         days = []
         for name in self._rules.anniversaries:
             attribute = profile.attributes.get(name)
             born = parse_date(attribute.value) if attribute is not None and isinstance(attribute.value, str) else None
             if born is not None:
-                days.append(next_anniversary(born, today))
+                current = date_of(today)
+                days.append(today + 1 if anniversary(born, current.year) == current else next_anniversary(born, today))
         return days
 
-    def _last(self, profile: Profile, key: str) -> int | None:
-        if key == "orders":
-            return max((o.placed.time for o in profile.orders.values() if o.placed is not None), default=None)
-        moment = profile.moments.get(key)
-        return None if moment is None else moment.last
+    def _occasions(self, profile: Profile, today: int) -> list[int]:
+        """When triggers that have fired on this occasion may fire again."""
+        return [_next_occasion(rule, today) for rule in self._recurring if is_spent(profile, rule, today)]
+
+
+def _next_occasion(rule: TriggerRule, today: int) -> int:
+    return today + 1 if rule.occasion == "day" else day_number(date(date_of(today).year + 1, 1, 1))

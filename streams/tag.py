@@ -11,6 +11,11 @@ Change = tuple[str, TagValue | None, TagValue | None]
 _NAMES = {ATTRIBUTES: "attributes", ORDERS: "orders", CALENDAR: "calendar"}
 
 
+def touches(event: str, touched: Touched) -> frozenset[str]:
+    """What an event of a name touches, in the words of `CompiledTag.touched_by`."""
+    return frozenset({"any", event} | {name for bit, name in _NAMES.items() if touched & bit})
+
+
 class Tagger:
     """Evaluates tags. Built once for a rule book."""
 
@@ -25,8 +30,7 @@ class Tagger:
         key = (event, touched)
         selection = self._selections.get(key)
         if selection is None:
-            names = {"any", event} | {name for bit, name in _NAMES.items() if touched & bit}
-            selection = self._selections[key] = _pairs(self._rules.tags_for(frozenset(names)))
+            selection = self._selections[key] = _pairs(self._rules.tags_for(touches(event, touched)))
         return selection
 
     def evaluate(self, profile: Profile, context: Context, selection: Selection | None) -> list[Change]:

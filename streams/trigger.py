@@ -9,6 +9,9 @@ from cdp.clock import DAY, date_of
 from cdp.profile import Profile
 from rules.compile_python import CompiledRules, CompiledTrigger
 from rules.evaluate import Context
+from rules.model import TriggerRule
+from streams.measure import Touched
+from streams.tag import touches
 
 TIME = "time"
 
@@ -24,12 +27,26 @@ class Cause:
     order_id: str = ""
 
 
+_TIME = Cause(TIME, 0, 0)
+
+
 class Trigger:
     """Finds the triggers that fire. Built once for a rule book."""
 
     def __init__(self, rules: CompiledRules) -> None:
         self.watched = rules.watched()
         self._triggers_for = lru_cache(maxsize=4096)(rules.triggers_for)
+        self._on_time = rules.triggers_for(TIME)
+        self.asks_time = lru_cache(maxsize=4096)(self._asks_time)
+
+    def _asks_time(self, event: str, touched: Touched) -> bool:
+        """Whether an event can make a trigger on ``time`` hold."""
+        names = touches(event, touched)
+        return any(trigger.touched_by & names for trigger in self._on_time)
+
+    def has_unfired(self, profile: Profile, context: Context) -> bool:
+        """Whether a trigger on ``time`` holds that has not fired: its event was too old, or what it asks for came with a part."""
+        return any(not is_spent(profile, t.rule, context.today) and t.condition(context) for t in self._on_time)
 
     def fire(self, profile: Profile, context: Context, cause: Cause) -> list[tuple[CompiledTrigger, str]]:
         """The triggers that fire now, with their occasions, which are entered into the profile.
@@ -48,6 +65,11 @@ class Trigger:
             profile.occasions[key] = cause.time
             fired.append((trigger, occasion))
         return fired
+
+
+def is_spent(profile: Profile, rule: TriggerRule, today: int) -> bool:
+    """Whether a trigger on ``time`` has fired on the occasion that a day is."""
+    return f"{rule.name}|{_occasion(rule.occasion, today, _TIME)}" in profile.occasions
 
 
 def _occasion(kind: str, today: int, cause: Cause) -> str:

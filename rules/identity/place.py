@@ -270,7 +270,7 @@ class Graph:
         return (self.version << CHANGE_BITS) + self.changes
 
     def _until(self, sighting: Sighting) -> int:
-        """Events that count already are not later, but for those that were dated ahead; others are placed by what is known then."""
+        """Events that count already are not later, but for those dated ahead; others are placed by what is known then."""
         return max(sighting.received_at, self.now) + 2 * AHEAD
 
     def _reassigned(self, component: Component, before: Mapping[str, Shape], until: int) -> list[tuple[int, int, int, int]]:

@@ -3,12 +3,14 @@
 import pytest
 
 from cdp.clock import DAY, MINUTE
+from cdp.errors import CdpError
 from rules.compile_python import compile_expression
 from rules.evaluate import Context
 from rules.load import InvalidRule, load_rules
 from rules.parse import RuleSyntaxError, parse
 from rules.syntax import Binary, Constant, Metric
 from tests.shop import CALENDAR, NOW, Desk, make_event, new_profile, order
+from tests.timers import rule_book, tag
 
 DESK = Desk()
 
@@ -118,6 +120,24 @@ def test_cart_abandoned_after_half_an_hour_and_not_after_an_order() -> None:
     assert "cart_abandoned" not in DESK.at(bought, 31 / 1440)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "minutes_since(last(orders.time))",
+        "minutes_since(first(orders.time)) >= 30",
+        "minutes_since(attribute.seen) >= 30",
+        "30 <= minutes_since(last(orders.time))",
+        "minutes_since(last(orders.time)) >= count(orders)",
+        "minutes_since(last(orders.time)) >= '30'",
+        "minutes_since(last(orders.time)) / 60 >= 2",
+        "minutes_since(last(orders.time)) and 2",
+    ],
+)
+def test_a_wait_for_which_there_is_no_timer_is_refused(text: str) -> None:
+    with pytest.raises(CdpError, match="compared with a number on its right"):
+        rule_book(tag("t", text))
+
+
 @pytest.mark.parametrize(("born", "today", "expected"), [
     ("1990-11-18", "2026-11-18", True),
     ("1992-02-29", "2027-02-28", True),
@@ -164,6 +184,11 @@ def test_shipped_rules_load() -> None:
             "triggers.yaml",
             "triggers: [{name: t, title: T, event: E, occasion: ever, channels: pigeon, content: {}}]",
             "field 'channels'",
+        ),
+        (
+            "triggers.yaml",
+            "triggers: [{name: t, title: T, event: E, occasion: ever, channels: log, content: {}, max_age_days: -1}]",
+            "field 'max_age_days': must be from 0",
         ),
         ("identity.yaml", "identifiers: [{name: phone, priority: high}]", "field 'priority': must be int"),
         ("identity.yaml", "identifiers: {}", "must hold a list"),
