@@ -36,13 +36,13 @@ def ledger(
     """Is every event accounted for? Exit code 0 only if the ledger balances."""
     from cdp import clickhouse
     from cdp.settings import settings
-    from serving.operations.ledger import gather, wait_until_balanced
+    from serving.operations.ledger import gather, wait_until_balanced, waiting_lines
 
     config = settings()
     client = clickhouse.connect(config)
     found = wait_until_balanced(lambda: gather(config, client), wait)
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
+        typer.echo(json.dumps(found.as_json()))
     else:
         typer.echo(f"received       {found.received:>14,}")
         for name in ("applied", "duplicates", "dead_lettered", "rejected"):
@@ -52,6 +52,8 @@ def ledger(
                 typer.echo(f"  ({getattr(found, name):,} {what})")
         on_the_way = f"{found.difference:,} events and {found.dead_letters_in_flight:,} dead letters are on their way"
         typer.echo("balanced" if found.balanced else f"not balanced: {on_the_way}")
+        for line in waiting_lines(found):
+            typer.echo(line)
     raise typer.Exit(0 if found.balanced else 1)
 
 
