@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, Producer
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
+from kafka.partitioner.default import murmur2
 
 from cdp.errors import CdpError, Unavailable
 from cdp.topics import Names
@@ -65,6 +66,11 @@ def consumer(servers: str, *, group: str, client_id: str, **overrides: Any) -> C
             **overrides,
         }
     )
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of a key's records, as every client that is made here chooses it."""
+    return int(murmur2(key.encode()) & 0x7FFFFFFF) % partitions
 
 
 def admin(servers: str) -> KafkaAdminClient:

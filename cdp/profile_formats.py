@@ -54,17 +54,19 @@ def _from_format3(body: memoryview) -> Profile:
     profile = new_profile(old.person)
     for name in _SAME:
         setattr(profile, name, getattr(old, name))
+    since = max(old.as_of, 1)  # 0 means that nothing is waited for, but somebody may wait whose first event is held back
     profile.brought = {number: list(versions) for number, versions in old.received.items()}
     profile.gone = {number: Gone(*gone) for number, gone in old.gone.items()}
     profile.awaiting = {
-        number: {version: Awaited(giver=0, since=old.as_of) for version in versions} for number, versions in old.awaiting.items()
+        number: {version: Awaited(giver=0, since=since) for version in versions}
+        for number, versions in old.awaiting.items()
+        if versions
     }
-    for number, stretches in old.carved.items():
-        profile.ranges[number] = note_all(
-            [], [(start, end, version, part, person) for version, start, end, part, person in stretches]
-        )
-        profile.family[number] = sorted({part for _, _, _, part, _ in stretches} - {number})
-        profile.rebuild[number] = Rebuild(since=old.as_of)
+    for number, known in old.carved.items():
+        ranges = [(start, end, version, part, person) for version, start, end, part, person in known]
+        profile.ranges[number] = note_all([], ranges)
+        profile.family[number] = sorted({part for _, _, _, part, _ in ranges} - {number})
+        profile.rebuild[number] = Rebuild(since=since)
     return profile
 
 

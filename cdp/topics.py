@@ -118,6 +118,16 @@ class Names:
         """Redis key of a person's profile."""
         return f"{self.prefix}:profile:{{{one_id(person)}}}"
 
+    @property
+    def profile_key_pattern(self) -> str:
+        """What the keys of all profiles match."""
+        return f"{self.prefix}:profile:*"
+
+    @property
+    def upgraded_key(self) -> str:
+        """Redis key of the profile format of which no older profile waits for anything any more, unless somebody wakes it."""
+        return f"{self.prefix}:upgraded"
+
     def due_key(self, partition: int) -> str:
         """Redis sorted set of the people of a partition for whom time alone will change something."""
         return f"{self.prefix}:due:{partition}"

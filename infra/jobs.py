@@ -20,6 +20,7 @@ from cdp.topics import Names
 from infra.flink.rest import JOBS, cancel, running_jobs
 from infra.folder import Folder
 from infra.programs import flink_client
+from infra.upgrade import wake_upgraded
 
 POLL_SECONDS = 2.0
 SUBMIT_SECONDS = 150.0
@@ -27,12 +28,13 @@ Report = Callable[[str], None]
 
 
 def prepare(config: Settings, report: Report) -> None:
-    """Create the topics and bring the facts' tables up to date. Raises CdpError."""
+    """Create the topics, bring the facts' tables up to date, wake who waits since before an upgrade. Raises CdpError."""
     ensure_topics(config.kafka_servers, Names(config.topic_prefix), config.partitions)
     report("topics are there")
     if subprocess.run([sys.executable, "-m", "sinks.migrate"], timeout=120, check=False).returncode != 0:
         raise CdpError("ClickHouse's tables could not be brought up to date.", "The lines above say why.")
     report("tables are up to date")
+    wake_upgraded(config, report)
 
 
 def submit_missing(config: Settings, report: Report) -> int:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from cdp.waiting import say
 from infra.status import READY, Status
 
 PART_COLUMNS = ("part", "state", "pid", "uptime", "version", "address")
@@ -29,7 +30,17 @@ def show(status: Status) -> None:
     _table(PART_COLUMNS, parts)
     if jobs:
         _table(JOB_COLUMNS, jobs)
+    sys.stdout.write("".join(f"{line}\n" for line in waiting_lines(status)))
     sys.stdout.write(f"{'All is well' if status.ok else 'Not all is well'} in {status.data_dir}\n")
+
+
+def waiting_lines(status: Status) -> list[str]:
+    """A line for each person who has waited for too long, and one for those that there is no room for."""
+    waiters = status.waiters
+    lines = [say(person, status.at) for person in waiters.first]
+    if more := waiters.count - len(waiters.first):
+        lines.append(f"{more:,} more people wait")
+    return lines
 
 
 def duration(seconds: int) -> str:

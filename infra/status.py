@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from cdp import __version__
 from cdp.clickhouse import connect as connect_clickhouse
+from cdp.clock import wall_clock
 from cdp.errors import CdpError
 from cdp.redis import connect as connect_redis
 from cdp.settings import Settings
 from cdp.topics import Names
+from cdp.waiting import NOBODY, Waiters, as_json, read_waiters
 from infra import supervise
 from infra.flink import rest
 from infra.jars import jars
@@ -60,16 +64,24 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """Everything, at one moment."""
+    """Everything, at one moment.
+
+    Attributes:
+        waiters: people who have waited for too long; nobody if Redis does not answer.
+        at: the moment, in microseconds.
+    """
 
     data_dir: str
     parts: list[PartStatus] = field(default_factory=list)
     jobs: list[JobStatus] = field(default_factory=list)
+    waiters: Waiters = NOBODY
+    at: int = 0
 
     @property
     def ok(self) -> bool:
-        """Whether every part is ready and every job runs."""
-        return bool(self.parts) and all(p.state == READY for p in self.parts) and all(j.state == "RUNNING" for j in self.jobs)
+        """Whether every part is ready, every job runs, and nobody has waited for too long."""
+        runs = all(p.state == READY for p in self.parts) and all(j.state == "RUNNING" for j in self.jobs)
+        return bool(self.parts) and runs and not self.waiters.count
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -78,6 +90,8 @@ class Status:
             "data_dir": self.data_dir,
             "parts": [asdict(part) for part in self.parts],
             "jobs": [asdict(job) for job in self.jobs],
+            "people_waiting": self.waiters.count,
+            "waiting": [as_json(person, self.at) for person in self.waiters.first],
         }
 
 
@@ -86,7 +100,21 @@ def gather(settings: Settings) -> Status:
     programs = supervise.programs(settings.data_dir)
     wanted = [part for part in PARTS if not programs or part.name in programs or not is_embedded(part, settings)]
     parts = [_part(part, settings, programs) for part in wanted]
-    return Status(str(settings.data_dir), parts, _jobs(settings, parts))
+    now = wall_clock()
+    return Status(str(settings.data_dir), parts, _jobs(settings, parts), _waiters(settings, parts, now), now)
+
+
+def _waiters(settings: Settings, parts: Sequence[PartStatus], now: int) -> Waiters:
+    """Nobody if Redis is away, or goes away meanwhile: that it is away shows already."""
+    if not any(part.name == "redis" and part.state == READY for part in parts):
+        return NOBODY
+    client = connect_redis(settings.redis_url)
+    try:
+        return read_waiters(client, Names(settings.topic_prefix), settings.partitions, now)
+    except (RedisError, OSError):
+        return NOBODY
+    finally:
+        client.close()
 
 
 def _part(part: Part, settings: Settings, programs: dict[str, supervise.Program]) -> PartStatus:

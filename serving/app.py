@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from cdp import __version__
 from cdp.settings import Settings
-from serving import analytics, errors, operations, profiles, rules, tags
+from serving import analytics, errors, operations, rules, tags
 from serving.collect.collector import Collector
 from serving.collect.endpoint import Collect
 from serving.collect.finish import Finish
@@ -26,6 +26,7 @@ from serving.live import live_finish
 from serving.openapi import document, operation_id
 from serving.parts import Parts
 from serving.plan.router import router as plan_router
+from serving.profiles.router import router as profiles_router
 from serving.traffic.router import router as traffic_router
 
 
@@ -59,7 +60,8 @@ def create_app(settings: Settings) -> Application:
     app.state.settings = settings
     errors.install(app)
     app.add_middleware(CountRequests)
-    for subject in (profiles, tags, rules, analytics, operations):
+    app.include_router(profiles_router)
+    for subject in (tags, rules, analytics, operations):
         app.include_router(subject.router)
     for router in (dead_letters_router, identity_router, imports_router, keys_router, plan_router, traffic_router):
         app.include_router(router)

@@ -10,6 +10,7 @@ from serving.identity import commands as identity_commands
 from serving.imports import commands as import_commands
 from serving.keys import commands as key_commands
 from serving.plan import commands as plan_commands
+from serving.profiles import commands as profile_commands
 
 JSON = typer.Option(False, "--json", help="Print one JSON object.")
 NAME = typer.Option(..., "--name", help="A name to know it by; minting a name again replaces its secret.")
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     import_commands.register(app)
     key_commands.register(app)
     plan_commands.register(app)
+    profile_commands.register(app)
     tokens = typer.Typer(help="Tokens: they let people and programs use the API.", no_args_is_help=True)
     tokens.command("create")(create_token)
     tokens.command("list")(list_all)
@@ -36,13 +38,13 @@ def ledger(
     """Is every event accounted for? Exit code 0 only if the ledger balances."""
     from cdp import clickhouse
     from cdp.settings import settings
-    from serving.operations.ledger import gather, wait_until_balanced
+    from serving.operations.ledger import gather, wait_until_balanced, waiting_lines
 
     config = settings()
     client = clickhouse.connect(config)
     found = wait_until_balanced(lambda: gather(config, client), wait)
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
+        typer.echo(json.dumps(found.as_json()))
     else:
         typer.echo(f"received       {found.received:>14,}")
         for name in ("applied", "duplicates", "dead_lettered", "rejected"):
@@ -52,6 +54,8 @@ def ledger(
                 typer.echo(f"  ({getattr(found, name):,} {what})")
         on_the_way = f"{found.difference:,} events and {found.dead_letters_in_flight:,} dead letters are on their way"
         typer.echo("balanced" if found.balanced else f"not balanced: {on_the_way}")
+        for line in waiting_lines(found):
+            typer.echo(line)
     raise typer.Exit(0 if found.balanced else 1)
 
 

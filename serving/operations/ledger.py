@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 from redis.exceptions import RedisError
 
 from cdp import kafka, redis
+from cdp.clock import SECOND, wall_clock
 from cdp.errors import Unavailable
 from cdp.settings import Settings
 from cdp.topics import Names
+from cdp.waiting import WAITS_TOO_LONG, Waiter, Waiters, as_json, read_waiters, say
 from serving.collect.spool import waiting_in
 
 POLL_SECONDS = 0.5
@@ -73,6 +75,9 @@ class Ledger:
     A negative difference means that something was counted twice. Of the duplicates, `conflicts` said something else than what
     came first; of the dead letters, `replayed` were repaired and applied (as events of their own); of the difference, `spooled`
     lie in the collector's spool.
+
+    `waiting` people have waited for too long for something at `counted_at` (in microseconds); `waiting_for` holds the first of
+    them. The events that are held back for them are part of the difference.
     """
 
     received: int
@@ -86,6 +91,22 @@ class Ledger:
     conflicts: int = 0
     replayed: int = 0
     spooled: int = 0
+    waiting: int = 0
+    waiting_for: tuple[Waiter, ...] = ()
+    counted_at: int = 0
+
+    @property
+    def entries(self) -> dict[str, int]:
+        """What was counted, by entry; `balanced` is 0 or 1."""
+        return {name: int(value) for name, value in asdict(self).items() if name not in _NO_ENTRIES}
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        people = [as_json(person, self.counted_at) for person in self.waiting_for]
+        return self.entries | {"balanced": self.balanced, "waiting": self.waiting, "waiting_for": people}
+
+
+_NO_ENTRIES = {"waiting", "waiting_for", "counted_at"}
 
 
 def balance(counts: Counts) -> Ledger:
@@ -121,13 +142,15 @@ def gather(settings: Settings, client: Client) -> Ledger:
         first_line = (str(error).splitlines() or [""])[0][:200]
         raise Unavailable(f"ClickHouse cannot count the facts: {first_line}.", "Start everything with `cdp up`.") from error
     events, items, duplicates, rows, at_collect, later, conflicts, replayed = (int(value) for value in row)
-    return balance(
+    counted_at = wall_clock()
+    rejected, waiters = _in_redis(settings, names, counted_at)
+    found = balance(
         Counts(
             events_written=sum(
                 sum(kafka.end_offsets(settings.kafka_servers, topic).values()) for topic in (names.events, names.items)
             ),
             dead_letters_written=sum(kafka.end_offsets(settings.kafka_servers, names.dead_letters).values()),
-            rejected=_rejected(settings, names),
+            rejected=rejected,
             applied=events + items,
             duplicates=duplicates,
             dead_letter_rows=rows,
@@ -138,6 +161,7 @@ def gather(settings: Settings, client: Client) -> Ledger:
             spooled=waiting_in(settings.data_dir),
         )
     )
+    return replace(found, waiting=waiters.count, waiting_for=waiters.first, counted_at=counted_at)
 
 
 def wait_until_balanced(count: Callable[[], Ledger], seconds: float, sleep: Callable[[float], None] = time.sleep) -> Ledger:
@@ -148,10 +172,26 @@ def wait_until_balanced(count: Callable[[], Ledger], seconds: float, sleep: Call
     return ledger
 
 
-def _rejected(settings: Settings, names: Names) -> int:
+def waiting_lines(ledger: Ledger) -> list[str]:
+    """Who waits, in words, and what to do about it; nothing if nobody does. Pure."""
+    if not ledger.waiting:
+        return []
+    people = "1 person waits" if ledger.waiting == 1 else f"{ledger.waiting:,} people wait"
+    lines = [f"{people} for more than {WAITS_TOO_LONG // SECOND} s:"]
+    lines += [f"  {say(person, ledger.counted_at)}" for person in ledger.waiting_for]
+    if ledger.waiting_for and not ledger.balanced:
+        lines.append(
+            f"After a minute they are helped by themselves; `cdp rebuild {ledger.waiting_for[0].one_id}` does it at once."
+        )
+    return lines
+
+
+def _in_redis(settings: Settings, names: Names, now: int) -> tuple[int, Waiters]:
+    """How many requests were refused at the door, and who waits."""
     client = redis.connect(settings.redis_url)
     try:
-        return sum(int(value) for value in client.hvals(names.rejected_key))
+        rejected = sum(int(value) for value in client.hvals(names.rejected_key))
+        return rejected, read_waiters(client, names, settings.partitions, now)
     except RedisError as error:
         raise Unavailable("Redis does not answer.", "Start it with `cdp up`, or set CDP_REDIS.") from error
     finally:

@@ -1,6 +1,5 @@
 """GET /v1/operations/ledger, /metrics, /healthz, /readyz."""
 
-from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -11,6 +10,7 @@ from serving.errors import documented
 from serving.operations.health import Readiness, readiness
 from serving.operations.ledger import gather
 from serving.operations.scrape import CONTENT_TYPE_LATEST, Scraper
+from serving.waiting import WaiterView
 
 router = APIRouter(tags=["operations"])
 _scraper = Scraper()
@@ -30,13 +30,15 @@ class LedgerView(BaseModel):
     conflicts: int = Field(description="Of the duplicates: the same message id, but another message. The first one counts.")
     replayed: int = Field(description="Of the dead letters: repaired, replayed and applied; the repair is an event of its own.")
     spooled: int = Field(description="Of the difference: acknowledged, and in the collector's spool while the broker is away.")
+    waiting: int = Field(description="People who have waited for something for more than five seconds.")
+    waiting_for: list[WaiterView] = Field(description="The first of them, at most 20, with what they wait for.")
 
 
 @router.get("/v1/operations/ledger", summary="Is every event accounted for?", responses=documented())
 async def ledger(parts: PartsDep, _: Analyst) -> LedgerView:
     """Counts Kafka, ClickHouse and Redis at this moment. Least role: analyst."""
     counted = await parts.clickhouse(lambda client: gather(parts.settings, client))
-    return LedgerView(**asdict(counted))
+    return LedgerView.model_validate(counted.as_json())
 
 
 METRICS: dict[int | str, dict[str, Any]] = {

@@ -1,5 +1,1 @@
-"""Read one person: from Redis, with the recent events from ClickHouse."""
-
-from serving.profiles.router import router
-
-__all__ = ["router"]
+"""Read one person: from Redis, with the recent events from ClickHouse; and have a person counted again."""

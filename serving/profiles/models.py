@@ -1,9 +1,12 @@
 """What the API says of a person."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from serving.waiting import WaiterView
+
+Status = Literal["done", "on_its_way"]
 TagValue = str | int | float | bool
 
 
@@ -70,3 +73,25 @@ class ProfileView(BaseModel):
     )
     note: str | None = Field(None, description="What is missing in this answer, and why.")
     as_of: str | None = Field(description="The person's own clock: the latest event, or tick of time, that this answer knows of.")
+
+
+class WaitingView(BaseModel):
+    """What a person waits for."""
+
+    one_id: str = Field(description="The survivor's, if the one asked for was merged away.", examples=["P0000000042"])
+    asked: str | None = Field(None, description="The OneID that was asked for, if it leads to another one today.")
+    status: Status = Field(description="`done`: the command was handled, if one was asked for, and nothing is waited for.")
+    events: int = Field(description="How many events are counted.")
+    waits_for: WaiterView | None = Field(None, description="Null: nothing.")
+
+
+class Rebuilt(BaseModel):
+    """What came of counting a person again."""
+
+    one_id: str = Field(description="The survivor's, if the one asked for was merged away.", examples=["P0000000042"])
+    asked: str | None = Field(None, description="The OneID that was asked for, if it leads to another one today.")
+    status: Status = Field(description="`on_its_way`: it will be done, but was not within the time that was to be waited.")
+    offset: int = Field(description="Of the command; `GET /v1/profiles/{one_id}/waiting` follows it.")
+    events_before: int = Field(description="How many events were counted before.")
+    events: int = Field(description="How many are counted now.")
+    waits_for: WaiterView | None = Field(None, description="What the person still waits for; null: nothing.")
