@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from cdp.errors import Unavailable
 from cdp.kafka import partition_of
 from cdp.people import one_id
-from cdp.profile import FORMAT, REBUILD_AT, Profile, unpack
+from cdp.profile import AT_NEXT_TICK, FORMAT, Profile, unpack
 from cdp.redis import connect
 from cdp.settings import Settings
 from cdp.topics import Names
@@ -63,7 +63,7 @@ def _wake(client: "redis.Redis[bytes]", names: Names, partitions: int, keys: lis
     pipeline = client.pipeline(transaction=False)
     for profile in people:
         partition = partition_of(one_id(profile.person), partitions)
-        pipeline.zadd(names.due_key(partition), {str(profile.person): REBUILD_AT})
+        pipeline.zadd(names.due_key(partition), {str(profile.person): AT_NEXT_TICK})
         pipeline.zadd(names.waiting_key(partition), {str(profile.person): profile.waits_since})
     pipeline.execute()
     return len(people)

@@ -12,7 +12,7 @@ from rules.model import RuleBook, TagRule, TriggerRule
 from rules.parse import parse
 from streams import records
 from streams.profile import ProfileStep
-from streams.records import PartState, Tick
+from streams.records import Cause, Fragment, Tick
 from streams.store import Due, Entry, ProfileStore, Said
 from tests.shop import CALENDAR, NOW, new_profile
 
@@ -59,14 +59,18 @@ class MemoryStore(ProfileStore):
         return {p: Entry(str(p), unpack_state(value) if value else new_profile(p), 0) for p, value in packed.items()}
 
     def save(
-        self, entries: dict[int, tuple[int, Entry]], said: Mapping[int, Mapping[int, Said]], committed: Mapping[int, int]
+        self,
+        entries: dict[int, tuple[int, Entry]],
+        said: Mapping[int, Mapping[int, Said]],
+        committed: Mapping[int, int],
+        healed: int = 0,
     ) -> None:
         for person, (_, entry) in entries.items():
             entry.close()
             self._profiles[person] = pack_state(entry.profile)
             self._due.pop(person, None)
-            if entry.profile.due:
-                self._due[person] = entry.profile.due
+            if entry.profile.wake_at:
+                self._due[person] = entry.profile.wake_at
 
 
 class Person:
@@ -115,8 +119,8 @@ class Person:
 
     def receive(self, number: int, state: Profile, time: int) -> None:
         """A part comes from another person."""
-        part = PartState(number, base64.b64encode(pack_state(state)).decode(), 1, [1])
-        self._process(records.state("state", PERSON, number, part, 1, time)[2])
+        fragment = Fragment(state=base64.b64encode(pack_state(state)).decode())
+        self._process(records.answer("state", PERSON, number, number, Cause(1, time), fragment)[2])
 
     def _process(self, value: bytes) -> None:
         (outputs,) = self._step.process([(value, PARTITION, self._offset)])

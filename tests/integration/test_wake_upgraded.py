@@ -13,8 +13,9 @@ from cdp.profile import FORMAT, unpack
 from cdp.settings import Settings
 from cdp.waiting import NOBODY, read_waiters
 from infra.upgrade import PAGE, wake_upgraded
+from loadtest.job_log import PARTITIONS
 from streams.records import decode_resolved
-from tests.integration.test_exactly_once_steps import PARTITIONS, Platform
+from tests.integration.test_exactly_once_steps import Platform
 from tests.integration.test_who_waits import Place, place, stuck
 from tests.shop import NOW, make_event
 

@@ -21,13 +21,14 @@ from cdp.settings import Settings
 from cdp.topics import Names
 from cdp.waiting import GONE, NOBODY, UNREADABLE, Waiter, as_json, read_waiters, say, waiter
 from infra.status import gather as gather_status
+from loadtest.job_log import PARTITIONS
 from rules.identity.place import Move
 from serving import metrics
 from serving.operations import ledger
 from serving.operations.scrape import Scraper
 from streams import records
 from tests.conftest import make_stack, running
-from tests.integration.test_exactly_once_steps import PARTITIONS, Platform
+from tests.integration.test_exactly_once_steps import Platform
 from tests.shop import NOW
 
 

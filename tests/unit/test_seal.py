@@ -279,7 +279,7 @@ class _Graph:
     def look_up(self, keys: list[str]) -> dict[str, IdRecord]:
         return {key: IdRecord(0, [Span(0, 1, 1)]) for key in keys}
 
-    def place(self, sightings: list[Located], known: object) -> tuple[list[Placed], dict[object, object]]:
+    def place(self, sightings: list[Located], known: object, now: int = 0) -> tuple[list[Placed], dict[object, object]]:
         return [Placed(1, 1) for _ in sightings], {}
 
     def forget_changes(self, partition: int, offset: int) -> None:
