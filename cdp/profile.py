@@ -141,11 +141,10 @@ STUCK_AFTER = 60_000_000  # microseconds after which what did not come is asked 
 
 
 class Gone(msgspec.Struct, array_like=True):
-    """To whom a part went, by which version; `facts`: the last fact that was written for it here, as `Profile.fact_at`."""
+    """To whom a part went, by which version."""
 
     owner: int
     version: int
-    facts: dict[int, int] = {}
 
 
 class Awaited(msgspec.Struct, array_like=True):
@@ -212,6 +211,7 @@ class Profile(msgspec.Struct, array_like=True):
             time of them; they count in parts as others do.
         fact_at: partition to the offset of the last event whose fact was written for this part.
         gone: parts that went to another person.
+        handed: the last facts of parts that were handed over, as `fact_at`; they stay when the part comes back.
         awaiting: parts on their way to this person, by number and version of the move. Events wait in `pending` until they are
             here.
         received: the versions of the moves by which a part came, the newest 32.
@@ -247,6 +247,7 @@ class Profile(msgspec.Struct, array_like=True):
     silent: tuple[int, int, int] = (0, 0, 0)
     fact_at: dict[int, int] = {}
     gone: dict[int, Gone] = {}
+    handed: dict[int, dict[int, int]] = {}
     awaiting: dict[int, dict[int, Awaited]] = {}
     received: dict[int, list[int]] = {}
     brought: dict[int, list[int]] = {}
@@ -330,6 +331,6 @@ def new_profile(person: int) -> Profile:
     """Nobody knows anything of this person yet; the containers are the profile's own."""
     return Profile(
         person=person, identifiers={}, attributes={}, days={}, moments={}, orders={}, occasions={}, marks={}, tags={}, parts={},
-        sealed={}, fact_at={}, gone={}, awaiting={}, received={}, brought={}, pending=[], ranges={}, family={}, expected={},
-        answered={}, rebuild={},
+        sealed={}, fact_at={}, gone={}, handed={}, awaiting={}, received={}, brought={}, pending=[], ranges={}, family={},
+        expected={}, answered={}, rebuild={},
     )  # fmt: skip

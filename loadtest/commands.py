@@ -306,6 +306,36 @@ def drill_privacy(
     _finish(result, text, as_json=as_json, failure="" if result["passed"] else "The drill was not passed.")
 
 
+@drill_app.command("liveness")
+def drill_liveness(
+    histories: int = typer.Option(20_000, min=1, help="How many histories are played."),
+    workers: int = typer.Option(0, min=0, help="Processes that play them; 0: one for each core."),
+    loses: bool = typer.Option(False, "--lose", help="Take a record out of each log: the net must catch who waits."),
+    seed: int = SEED,
+    as_json: bool = JSON,
+) -> None:
+    """Play random histories of merges, partings, late knowledge and changing rules on RESOLVE and PROFILE, with crashes.
+
+    Each must end with every event counted once, where it belongs, and with nobody waiting. Starts a Redis of its own, and
+    touches no running platform. A history follows from its seed: `--histories 1 --seed N` plays one again.
+    """
+    from loadtest.bench_identity import own_redis
+    from loadtest.drill_liveness import drill_liveness as run
+    from loadtest.progress import Shown
+
+    with own_redis() as url, Shown("histories", histories) as shown:
+        result = run(url, histories, seed, workers, shown.update, loses=loses)
+    text = (
+        f"{result['histories']:,} histories, {result['events']:,} events, {result['crashes']:,} crashes, "
+        f"{result['records_lost']:,} records lost, in {result['seconds']:,} s. "
+        f"In {result['with_parts_counted_again']:,} parts were counted again.\n"
+        "Ticks until nobody waited: "
+        + ", ".join(f"{ticks}: {count:,}" for ticks, count in result["ticks_until_nobody_waited"].items())
+        + "".join(f"\nSeed {fault['seed']}: {fault['fault']}" for fault in result["faults"])
+    )
+    _finish(result, text, as_json=as_json, failure="" if result["passed"] else "The drill was not passed.")
+
+
 @contextmanager
 def _platform() -> "Iterator[tuple[Settings, Receiver]]":
     """The platform to measure, and the receiver of its webhooks."""

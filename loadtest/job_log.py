@@ -34,6 +34,7 @@ from streams.store import ProfileStore
 PARTITIONS = 3
 EVENTS, RESOLVED = "events", "resolved"
 JOBS = {EVENTS: "resolve", RESOLVED: "profile"}
+LOSS = 0.05
 _MARK_OF_TIME = 1_795_000_000_000_000  # 2026-11-18, in microseconds
 
 
@@ -47,6 +48,7 @@ class Misfortune:
         commit: of offsets.
         batch: how many records of a partition a job takes at once, at most.
         crashes: how many there are at most.
+        losses: how many commands are lost on their way to the log, at most, each with a probability of one in twenty.
     """
 
     crash: float = 0.0
@@ -54,6 +56,7 @@ class Misfortune:
     commit: float = 0.3
     batch: int = 6
     crashes: int = 1_000_000
+    losses: int = 0
 
 
 class JobLog:
@@ -64,6 +67,7 @@ class JobLog:
         out: what was put out on other topics, in the order in which it was written.
         facts_table: what has arrived of the facts.
         now: the wall clock of RESOLVE and of ticks, in microseconds.
+        lost: commands that never reached the log.
     """
 
     def __init__(self, redis_url: str, seed: int, misfortune: Misfortune, rules: CompiledRules | None = None) -> None:
@@ -73,6 +77,7 @@ class JobLog:
         self.misfortune = misfortune
         self.now = _MARK_OF_TIME
         self.crash_count = 0
+        self.lost: list[bytes] = []
         self.log: dict[str, list[list[bytes]]] = {t: [[] for _ in range(PARTITIONS)] for t in JOBS}
         self.out: dict[str, list[bytes]] = defaultdict(list)
         self.facts_table = FactTable(PARTITIONS)
@@ -120,6 +125,8 @@ class JobLog:
         """Outputs reach their topics."""
         for topic, key, value in outputs:
             if topic == records.RESOLVED:
+                if self._is_lost(value):
+                    continue
                 self.log[RESOLVED][zlib.crc32(key.encode()) % PARTITIONS].append(value)
             else:
                 self.out[topic].append(value)
@@ -172,6 +179,13 @@ class JobLog:
         if keys:
             self.redis.delete(*keys)
         self.redis.close()
+
+    def _is_lost(self, value: bytes) -> bool:
+        """Whether a command never reaches the log: what should not happen, and is healed."""
+        if len(self.lost) >= self.misfortune.losses or b'"kind":"command"' not in value or self.random.random() >= LOSS:
+            return False
+        self.lost.append(value)
+        return True
 
     # -- outputs on their way ----------------------------------------------------------------------------------------
 

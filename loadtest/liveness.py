@@ -42,6 +42,7 @@ class Verdict:
     """How a history ended.
 
     Attributes:
+        lost: how many records never reached the log.
         ticks: how many it took until nobody waited.
         rebuilt: how many parts were counted again from facts, with something to assign or to take out.
         fault: what is wrong; empty if nothing is.
@@ -50,14 +51,15 @@ class Verdict:
     seed: int
     events: int
     crashes: int
+    lost: int
     ticks: int
     rebuilt: int
     fault: str
 
 
-def try_history(redis_url: str, seed: int) -> Verdict:
-    """Play the history of a seed, and look whether the law holds."""
-    story = _Story(redis_url, seed)
+def try_history(redis_url: str, seed: int, *, loses: bool = False) -> Verdict:
+    """Play the history of a seed, and look whether the law holds; `loses`: a record never reaches the log."""
+    story = _Story(redis_url, seed, loses=loses)
     try:
         story.play()
         ticks = story.settle()
@@ -65,7 +67,7 @@ def try_history(redis_url: str, seed: int) -> Verdict:
         log = story.log
         rebuilt = sum(b'"change":"assign"' in value for value in log.out[records.MERGES])
         rebuilt += sum(b'"retracts":true' in value for value in log.out[records.FACTS])
-        return Verdict(seed, len(story.sent), log.crash_count, ticks, rebuilt, fault)
+        return Verdict(seed, len(story.sent), log.crash_count, len(log.lost), ticks, rebuilt, fault)
     finally:
         story.log.forget()
 
@@ -73,15 +75,17 @@ def try_history(redis_url: str, seed: int) -> Verdict:
 class _Story:
     """One history."""
 
-    def __init__(self, redis_url: str, seed: int) -> None:
+    def __init__(self, redis_url: str, seed: int, *, loses: bool) -> None:
         draw = self.draw = random.Random(seed)
         misfortune = Misfortune(
             crash=draw.choice([0.0, 0.05, 0.2]),
             delay=draw.choice([0.0, 0.5, 0.9]),
             commit=draw.choice([0.1, 0.4]),
             batch=draw.choice([1, 5, 20]),
-            crashes=20,
+            crashes=0 if loses else 20,
+            losses=1 if loses else 0,
         )
+        self.between = (61 if loses else 1) * _SECOND  # what was lost is asked for after a minute
         self.log = JobLog(redis_url, seed, misfortune, _compiled())
         self.sent: dict[str, Event] = {}
         self.version = 0
@@ -103,7 +107,7 @@ class _Story:
             self.log.facts_table.arrive()
             if not any(profile.is_waiting or profile.pending for profile in self.log.every_profile().values()):
                 return ticks
-            self.log.now += _SECOND
+            self.log.now += self.between
             self.log.tick(self.log.now)
         return TICKS + 1
 

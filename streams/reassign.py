@@ -167,8 +167,7 @@ def _what_was_counted(entry: Entry, number: int, ranges: list[Range]) -> Fragmen
         needs |= {*state.fact_at.items()}
     if number in profile.rebuild:
         needs |= {*profile.rebuild[number].needs}
-    if number in profile.gone:
-        needs |= {*profile.gone[number].facts.items()}
+    needs |= {*profile.handed.get(number, {}).items()}
     return Fragment(
         state=base64.b64encode(pack_state(kept)).decode(), needs=sorted(needs), ranges=ranges,
         family=sorted({number, *profile.family.get(number, ())}),

@@ -86,7 +86,11 @@ class ProfileStore:
         """What was put out for the records of a partition from an offset on, before a restart."""
         said: dict[int, Said] = {}
         for blob in self._client.zrangebyscore(self._outbox_key(partition), offset, "+inf"):
-            said.update({at: found for at, found in _decode_outbox(blob).items() if at >= offset})
+            for at, found in _decode_outbox(blob).items():
+                known = said.get(at)
+                if at < offset or (known is not None and len(known.outputs) > len(found.outputs)):
+                    continue  # a tick that came again said more each time, and each time all that it had said before
+                said[at] = Said(found.outputs, found.refused or (known is not None and known.refused))
         return said
 
     def load(self, people: Iterable[int]) -> dict[int, Entry]:

@@ -49,7 +49,8 @@ def release(entry: Entry, record: Resolved) -> tuple[list[int], list[Output]]:
     answers = []
     for number, state in take_out(entry, leaving).items():
         answers.append(_answer(entry.profile, number, record, _pack(entry.profile, number, state)))
-        entry.profile.gone[number] = Gone(record.other, record.version, state.fact_at)
+        entry.profile.gone[number] = Gone(record.other, record.version)
+        entry.profile.handed[number] = {**entry.profile.handed.get(number, {}), **state.fact_at}
     for number in record.parts:
         if number not in leaving and (record.again or not _was_answered(entry.profile, number, record.version)):
             answers.append(_answer(entry.profile, number, record, _nothing(entry, number)))
@@ -72,6 +73,7 @@ def receive(entry: Entry, record: Resolved) -> tuple[bool, list[Output]]:
     is_news = is_news or profile.ranges.get(number, []) != fragment.ranges
     if record.again and was_awaited and is_empty(state):  # it was sent, and lost on its way
         request_rebuild(entry, number, fragment.needs, record.time)
+        is_news = True
     _take_state(entry, number, state, record.time)
     return True, hand_over(entry, number, record.time) if is_news else []
 
@@ -152,8 +154,7 @@ def _pack(profile: Profile, number: int, state: Profile) -> Fragment:
 def _nothing(entry: Entry, number: int) -> Fragment:
     """The answer for a part that has gone, or stays: what was known of it, if it is asked for again."""
     profile = entry.profile
-    gone = profile.gone.get(number)
-    needs = list(gone.facts.items()) if gone is not None else _positions(state_of(entry, number))
+    needs = [*profile.handed.get(number, {}).items(), *_positions(state_of(entry, number))]
     nothing = Profile(number, as_of=profile.as_of)
     return Fragment(
         state=base64.b64encode(pack_state(nothing)).decode(), needs=needs, ranges=profile.ranges.get(number, []),
