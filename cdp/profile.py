@@ -153,6 +153,7 @@ class Awaited(msgspec.Struct, array_like=True):
     Attributes:
         giver: the person who has been told to send it; 0: unknown (a profile of an older format).
         part: of a range: the part in which it counted before; 0: a whole part is awaited.
+        range: what was reassigned then, whatever was since.
         since: when that was said, in microseconds.
         asked: when it was asked for again; 0: it was not.
     """
@@ -161,6 +162,7 @@ class Awaited(msgspec.Struct, array_like=True):
     since: int
     part: int = 0
     asked: int = 0
+    range: Range | None = None
 
     @property
     def wake_at(self) -> int:
@@ -211,7 +213,8 @@ class Profile(msgspec.Struct, array_like=True):
             time of them; they count in parts as others do.
         fact_at: partition to the offset of the last event whose fact was written for this part.
         gone: parts that went to another person.
-        handed: the last facts of parts that were handed over, as `fact_at`; they stay when the part comes back.
+        handed: of parts that were handed over what does not follow from their facts, and which these are: occasions, sealed
+            identifiers and `fact_at`, as `pack_state` writes them. If a part is lost on its way, it is put together of that.
         awaiting: parts on their way to this person, by number and version of the move. Events wait in `pending` until they are
             here.
         received: the versions of the moves by which a part came, the newest 32.
@@ -222,6 +225,8 @@ class Profile(msgspec.Struct, array_like=True):
         expected: ranges that were reassigned to a part, and about which the former holder has not said what it had. No event
             waits for that.
         answered: the versions of reassignments about which it has, the newest 64.
+        unanswered: reassignments of ranges of a part that is on its way: by version, the other part and its person. What was
+            counted of them is known, and answered, when the part has come.
         rebuild: parts that have to be counted again from their facts. No event waits for that.
     """
 
@@ -247,7 +252,7 @@ class Profile(msgspec.Struct, array_like=True):
     silent: tuple[int, int, int] = (0, 0, 0)
     fact_at: dict[int, int] = {}
     gone: dict[int, Gone] = {}
-    handed: dict[int, dict[int, int]] = {}
+    handed: dict[int, bytes] = {}
     awaiting: dict[int, dict[int, Awaited]] = {}
     received: dict[int, list[int]] = {}
     brought: dict[int, list[int]] = {}
@@ -256,6 +261,7 @@ class Profile(msgspec.Struct, array_like=True):
     family: dict[int, list[int]] = {}
     expected: dict[int, dict[int, Awaited]] = {}
     answered: dict[int, list[int]] = {}
+    unanswered: dict[int, dict[int, tuple[int, int]]] = {}
     rebuild: dict[int, Rebuild] = {}
 
     @property
@@ -332,5 +338,5 @@ def new_profile(person: int) -> Profile:
     return Profile(
         person=person, identifiers={}, attributes={}, days={}, moments={}, orders={}, occasions={}, marks={}, tags={}, parts={},
         sealed={}, fact_at={}, gone={}, handed={}, awaiting={}, received={}, brought={}, pending=[], ranges={}, family={},
-        expected={}, answered={}, rebuild={},
+        expected={}, answered={}, unanswered={}, rebuild={},
     )  # fmt: skip

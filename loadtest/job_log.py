@@ -26,7 +26,7 @@ from rules.load import load_rules
 from streams import records
 from streams.graph import IdentityGraph
 from streams.profile import ProfileStep
-from streams.records import Output, Tick
+from streams.records import Output, Tick, decode_resolved
 from streams.refetch import Fact, Wanted
 from streams.resolve import ResolveStep
 from streams.store import ProfileStore
@@ -48,7 +48,8 @@ class Misfortune:
         commit: of offsets.
         batch: how many records of a partition a job takes at once, at most.
         crashes: how many there are at most.
-        losses: how many commands are lost on their way to the log, at most, each with a probability of one in twenty.
+        losses: how many commands are lost on their way to the log, at most, each with a probability of one in twenty. Of
+            ``range`` only answers are watched, not what is passed on: it is never lost here.
     """
 
     crash: float = 0.0
@@ -183,6 +184,8 @@ class JobLog:
     def _is_lost(self, value: bytes) -> bool:
         """Whether a command never reaches the log: what should not happen, and is healed."""
         if len(self.lost) >= self.misfortune.losses or b'"kind":"command"' not in value or self.random.random() >= LOSS:
+            return False
+        if decode_resolved(value).event == "range":
             return False
         self.lost.append(value)
         return True

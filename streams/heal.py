@@ -5,7 +5,7 @@ It catches what should not happen: a record that was lost, or taken out of the l
 
 from cdp.profile import STUCK_AFTER, Awaited, Profile
 from streams import records
-from streams.reassign import request_rebuild
+from streams.reassign import hand_over, request_rebuild
 from streams.records import Output
 from streams.store import Entry
 
@@ -20,13 +20,13 @@ def ask_again(entry: Entry, time: int, *, at_once: bool = False) -> list[Output]
                 asked.append(records.ask_for_part(profile.person, number, version, wait.giver, time))
             else:
                 _give_up(entry, profile.awaiting, number, version, time)
+                asked += hand_over(entry, number, time)
     for number, waits in list(profile.expected.items()):
         for version, wait in _overdue(waits, time, at_once=at_once):
-            known = next((r for r in profile.ranges.get(number, ()) if r[2] == version), None)
-            if wait.giver and wait.part and known is not None:
+            if wait.giver and wait.part and wait.range is not None:
                 wait.asked = time
-                asked.append(records.ask_for_range(profile.person, known, wait.part, wait.giver, time))
-            else:  # another reassignment tells where the range counts now, or who was asked is unknown
+                asked.append(records.ask_for_range(profile.person, wait.range, wait.part, wait.giver, time))
+            else:
                 _give_up(entry, profile.expected, number, version, time)
     return asked
 

@@ -78,6 +78,13 @@ def replace(entry: Entry, number: int, state: Profile) -> None:
         _put_together(entry)
 
 
+def remainder(state: Profile) -> Profile:
+    """What of a part does not follow from its facts, and which these are."""
+    kept = new_profile(state.part or state.person)
+    kept.occasions, kept.sealed, kept.fact_at = dict(state.occasions), dict(state.sealed), dict(state.fact_at)
+    return kept
+
+
 def is_empty(state: Profile | None) -> bool:
     """Whether nothing was ever counted in a part."""
     return state is None or not (state.events or state.silent[0] or state.marks)

@@ -250,7 +250,7 @@ class ProfileStep:
         profile = entry.profile
         match record.event:
             case "await":
-                transfer.await_parts(profile, record)
+                position.outputs += transfer.await_parts(profile, record)
             case "move":
                 self._release(entry, record, position)
             case "state" | "expect" | "carve" | "range" | "stretch" if (owner := transfer.passes_on(profile, record)) is not None:

@@ -6,7 +6,8 @@ then on an event goes where `cdp.ranges` says. What was counted before is not se
 again from their facts, which is the same whatever was counted before. So:
 
     carve   the holder notes the range. If something of it may be counted here, the part has to be counted again. In either case
-            it answers at once: ``range``, with the facts that were written for the part so far.
+            it answers at once: ``range``, with the facts that were written for the part so far. If the part itself is on its way
+            here, it answers when the part has come.
     expect  the holder notes the range, and whom to ask again if no answer comes. No event waits for it.
     range   the holder counts its part again, as soon as these facts have arrived. If it knows of a later reassignment of the
             range, it passes on what it was told to where the range belongs now.
@@ -24,7 +25,7 @@ from collections.abc import Iterable
 from cdp.profile import Awaited, Position, Profile, Rebuild, new_profile, pack_state, unpack_state
 from cdp.ranges import Range, find, note_all, within
 from streams import records
-from streams.parts import put_in, state_of
+from streams.parts import put_in, remainder, state_of
 from streams.records import Cause, Fragment, Output, Resolved
 from streams.store import Entry
 
@@ -34,11 +35,11 @@ RECENT_KEPT = 2_000  # events of a part that are kept until it was counted again
 
 def expect(profile: Profile, record: Resolved) -> None:
     """A range of another part was reassigned to a part of this person, and the answer is on its way."""
-    (number,) = record.parts
-    note_ranges(profile, number, _ranges(record), [record.giver_part] if record.giver_part else [])
+    (number,), (known,) = record.parts, _ranges(record)
+    note_ranges(profile, number, [known], [record.giver_part] if record.giver_part else [])
     if record.version not in profile.answered.get(number, ()):
         waits = profile.expected.setdefault(number, {})
-        waits.setdefault(record.version, Awaited(record.other, record.time, record.giver_part))
+        waits.setdefault(record.version, Awaited(record.other, record.time, record.giver_part, range=known))
 
 
 def reassign(entry: Entry, record: Resolved) -> list[Output]:
@@ -46,6 +47,9 @@ def reassign(entry: Entry, record: Resolved) -> list[Output]:
     profile, (number,) = entry.profile, record.parts
     ((start, end, version, into, person),) = ranges = _ranges(record)
     is_news = note_ranges(profile, number, ranges, [into])
+    if number in profile.awaiting and not record.again:
+        profile.unanswered.setdefault(number, {})[version] = (into, person)
+        return []
     if record.again or (is_news and _may_hold(entry, number, start, end)):
         request_rebuild(entry, number, [], record.time)
         fragment = _what_was_counted(entry, number, ranges)
@@ -72,13 +76,19 @@ def receive_range(entry: Entry, record: Resolved) -> list[Output]:
 
 
 def hand_over(entry: Entry, number: int, time: int) -> list[Output]:
-    """More is known of a part's ranges than when it was counted: what of it may count elsewhere is told there."""
+    """A part has come: what of it may count elsewhere is told there, and so is to whom an answer was owed that it is nothing."""
     profile = entry.profile
+    owed = profile.unanswered.pop(number, {}) if number not in profile.awaiting else {}
     elsewhere = [r for r in profile.ranges.get(number, ()) if r[3] != number and _may_hold(entry, number, r[0], r[1])]
-    if not elsewhere:
-        return []
-    request_rebuild(entry, number, [], time)
-    return _tell(profile, number, elsewhere, _what_was_counted(entry, number, elsewhere), time)
+    outputs = [
+        records.answer("range", person, profile.person, into, Cause(version, time), Fragment())
+        for version, (into, person) in sorted(owed.items())
+        if all(known[2] != version for known in elsewhere)
+    ]
+    if elsewhere:
+        request_rebuild(entry, number, [], time)
+        outputs += _tell(profile, number, elsewhere, _what_was_counted(entry, number, elsewhere), time)
+    return outputs
 
 
 def diverted_to(profile: Profile, record: Resolved) -> Range | None:
@@ -160,14 +170,13 @@ def _may_hold(entry: Entry, number: int, start: int, end: int) -> bool:
 def _what_was_counted(entry: Entry, number: int, ranges: list[Range]) -> Fragment:
     """The facts of a part, and what does not follow from facts. Which occasion was meant cannot be told: none fires again."""
     profile, state = entry.profile, state_of(entry, number)
-    kept = new_profile(number)
-    needs: set[Position] = set()
-    if state is not None:
-        kept.occasions, kept.sealed = dict(state.occasions), dict(state.sealed)
-        needs |= {*state.fact_at.items()}
+    kept = remainder(state) if state is not None else new_profile(number)
+    needs: set[Position] = {*kept.fact_at.items()}
+    kept.fact_at = {}  # the facts of the other part are its own
     if number in profile.rebuild:
         needs |= {*profile.rebuild[number].needs}
-    needs |= {*profile.handed.get(number, {}).items()}
+    if number in profile.handed:
+        needs |= {*unpack_state(profile.handed[number]).fact_at.items()}
     return Fragment(
         state=base64.b64encode(pack_state(kept)).decode(), needs=sorted(needs), ranges=ranges,
         family=sorted({number, *profile.family.get(number, ())}),
@@ -176,13 +185,12 @@ def _what_was_counted(entry: Entry, number: int, ranges: list[Range]) -> Fragmen
 
 def _tell(profile: Profile, number: int, ranges: list[Range], told: Fragment, time: int) -> list[Output]:
     """Tell the parts to which ranges belong what was counted of them."""
-    whose: dict[tuple[int, int], list[Range]] = defaultdict(list)
+    whose: dict[tuple[int, int, int], list[Range]] = defaultdict(list)
     for known in ranges:
-        whose[known[3], known[4]].append(known)
+        whose[known[2:]].append(known)
     outputs = []
-    for (into, person), theirs in sorted(whose.items()):
+    for (version, into, person), theirs in sorted(whose.items()):
         family = sorted({number, *told.family} - {into})
         fragment = Fragment(state=told.state, needs=told.needs, ranges=theirs, family=family)
-        cause = Cause(max(version for _, _, version, _, _ in theirs), time)
-        outputs.append(records.answer("range", person, profile.person, into, cause, fragment))
+        outputs.append(records.answer("range", person, profile.person, into, Cause(version, time), fragment))
     return outputs

@@ -44,7 +44,7 @@ class Fragment(msgspec.Struct, frozen=True):
         ranges: what is known of the part's ranges; of ``range`` those that are reassigned.
         family: parts in which something of them may have been counted.
         awaited, expected: what its old owner waited for itself.
-        received, brought, answered: as in a profile.
+        received, brought, answered, unanswered: as in a profile.
         rebuild: it has to be counted again from its facts, and was not yet.
     """
 
@@ -57,6 +57,7 @@ class Fragment(msgspec.Struct, frozen=True):
     received: list[int] = []
     brought: list[int] = []
     answered: list[int] = []
+    unanswered: dict[int, tuple[int, int]] = {}
     rebuild: Rebuild | None = None
 
 
@@ -143,6 +144,11 @@ _encode = msgspec.json.Encoder().encode
 def await_parts(change: Move, time: int) -> Output:
     """``await``, to the new owner of parts. The same command always has the same message id."""
     return _about("await", change.target, change.source, change.parts, Cause(change.version, time))
+
+
+def await_part(person: int, number: int, giver: int, cause: Cause) -> Output:
+    """``await``, to whom a part has gone on before it came."""
+    return _about("await", person, giver, (number,), cause)
 
 
 def move(change: Move, time: int) -> Output:

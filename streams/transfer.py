@@ -7,6 +7,7 @@ A part that belongs to another person from now on is announced by two commands w
     here      -- move(older) -->  here. The answer ``state`` brings nothing: the part has come back since, or will.
     gone      -- move(v) -->      gone. The answer brings nothing.
     gone      -- await(newer) --> awaited: events wait.
+    gone      -- await(older) --> gone; its owner has to wait for it.
     awaited   -- state -->        here, as soon as nothing is awaited any more.
     gone      -- state(newer) --> here: the answer was faster than ``await``, which changes nothing when it comes.
     gone      -- anything else for the part --> gone; it is passed on to the owner.
@@ -22,9 +23,9 @@ counted again from its facts (`streams.reassign`), which does not depend on what
 import base64
 from collections.abc import Iterable
 
-from cdp.profile import Awaited, Gone, Position, Profile, pack_state, unpack_state
+from cdp.profile import Awaited, Gone, Position, Profile, new_profile, pack_state, unpack_state
 from streams import records
-from streams.parts import is_empty, put_in, state_of, take_out
+from streams.parts import is_empty, put_in, remainder, state_of, take_out
 from streams.reassign import ANSWERED_KEPT, hand_over, note_ranges, request_rebuild, take_rebuild
 from streams.records import Cause, Fragment, Output, Resolved
 from streams.store import Entry
@@ -32,15 +33,20 @@ from streams.store import Entry
 RECEIVED_KEPT = 32
 
 
-def await_parts(profile: Profile, record: Resolved) -> None:
-    """Parts are on their way to this person, unless they have come already, or have gone on since."""
+def await_parts(profile: Profile, record: Resolved) -> list[Output]:
+    """Parts are on their way to this person, unless they have come already. For what has gone on since its owner has to wait."""
+    outputs = []
     for number in record.parts:
         gone = profile.gone.get(number)
-        if record.version in profile.received.get(number, ()) or (gone is not None and gone.version > record.version):
+        if gone is not None and gone.version > record.version:
+            outputs.append(records.await_part(gone.owner, number, record.other, Cause(record.version, record.time)))
+            continue
+        if record.version in profile.received.get(number, ()):
             continue
         profile.gone.pop(number, None)
         waits = profile.awaiting.setdefault(number, {})
         waits.setdefault(record.version, Awaited(record.other, record.time))
+    return outputs
 
 
 def release(entry: Entry, record: Resolved) -> tuple[list[int], list[Output]]:
@@ -50,10 +56,11 @@ def release(entry: Entry, record: Resolved) -> tuple[list[int], list[Output]]:
     for number, state in take_out(entry, leaving).items():
         answers.append(_answer(entry.profile, number, record, _pack(entry.profile, number, state)))
         entry.profile.gone[number] = Gone(record.other, record.version)
-        entry.profile.handed[number] = {**entry.profile.handed.get(number, {}), **state.fact_at}
+        if not is_empty(state):
+            entry.profile.handed[number] = pack_state(remainder(state))
     for number in record.parts:
         if number not in leaving and (record.again or not _was_answered(entry.profile, number, record.version)):
-            answers.append(_answer(entry.profile, number, record, _nothing(entry, number)))
+            answers.append(_answer(entry.profile, number, record, _nothing(entry, number, again=record.again)))
     return leaving, answers
 
 
@@ -65,17 +72,17 @@ def receive(entry: Entry, record: Resolved) -> tuple[bool, list[Output]]:
     if _is_known(profile, number, record.version, state):
         return False, []
     profile.gone.pop(number, None)
-    was_awaited = record.version in profile.awaiting.get(number, ())
     _take_notes(entry, number, fragment, record.version)
     if not is_empty(state):
         profile.brought[number] = _newest([*profile.brought.get(number, ()), record.version])
     is_news = note_ranges(profile, number, fragment.ranges, fragment.family)
     is_news = is_news or profile.ranges.get(number, []) != fragment.ranges
-    if record.again and was_awaited and is_empty(state):  # it was sent, and lost on its way
+    if record.again and is_empty(state) and record.version not in profile.brought.get(number, ()):  # it may have been lost
         request_rebuild(entry, number, fragment.needs, record.time)
         is_news = True
     _take_state(entry, number, state, record.time)
-    return True, hand_over(entry, number, record.time) if is_news else []
+    is_owed = number in profile.unanswered and number not in profile.awaiting
+    return True, hand_over(entry, number, record.time) if is_news or is_owed else []
 
 
 def passes_on(profile: Profile, record: Resolved) -> int | None:
@@ -98,6 +105,8 @@ def _take_notes(entry: Entry, number: int, fragment: Fragment, version: int) -> 
         profile.answered[number] = list(dict.fromkeys(answered))[-ANSWERED_KEPT:]
     _wait_on(profile.awaiting, number, fragment.awaited, profile.received[number])
     _wait_on(profile.expected, number, fragment.expected, answered)
+    if fragment.unanswered:
+        profile.unanswered[number] = fragment.unanswered | profile.unanswered.get(number, {})
     if fragment.rebuild is not None:
         take_rebuild(entry, number, fragment.rebuild)
 
@@ -147,15 +156,16 @@ def _pack(profile: Profile, number: int, state: Profile) -> Fragment:
         family=profile.family.get(number, []), awaited=profile.awaiting.pop(number, {}),
         expected=profile.expected.pop(number, {}), received=profile.received.get(number, []),
         brought=profile.brought.get(number, []), answered=profile.answered.get(number, []),
-        rebuild=profile.rebuild.pop(number, None),
+        unanswered=profile.unanswered.pop(number, {}), rebuild=profile.rebuild.pop(number, None),
     )  # fmt: skip
 
 
-def _nothing(entry: Entry, number: int) -> Fragment:
-    """The answer for a part that has gone, or stays: what was known of it, if it is asked for again."""
+def _nothing(entry: Entry, number: int, *, again: bool) -> Fragment:
+    """The answer for a part that has gone, or stays. If it is asked for again, what is left of it here, once it was sent."""
     profile = entry.profile
-    needs = [*profile.handed.get(number, {}).items(), *_positions(state_of(entry, number))]
-    nothing = Profile(number, as_of=profile.as_of)
+    nothing = unpack_state(profile.handed[number]) if again and number in profile.handed else new_profile(number)
+    nothing.as_of = profile.as_of
+    needs = [*_positions(nothing), *_positions(state_of(entry, number))]
     return Fragment(
         state=base64.b64encode(pack_state(nothing)).decode(), needs=needs, ranges=profile.ranges.get(number, []),
         family=profile.family.get(number, []),
