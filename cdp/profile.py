@@ -151,10 +151,10 @@ class Awaited(msgspec.Struct, array_like=True):
     """What a person waits for from another one.
 
     Attributes:
-        giver: the person who has been told to send it; 0: unknown (a profile of an older format).
+        giver: the person who has to send it; 0: unknown (a profile of an older format).
         part: of a range: the part in which it counted before; 0: a whole part is awaited.
         range: what was reassigned then, whatever was since.
-        since: when that was said, in microseconds.
+        since: when that was decided, in microseconds.
         asked: when it was asked for again; 0: it was not.
     """
 
@@ -222,7 +222,7 @@ class Profile(msgspec.Struct, array_like=True):
         pending: (offset, record) of events that wait.
         ranges: of a part, the ranges of time that were reassigned to it or away from it, ascending: see `streams.ranges`.
         family: of a part, the other parts of its identifier in which something of its ranges may have been counted.
-        expected: ranges that were reassigned to a part, and about which the former holder has not said what it had. No event
+        expected: ranges that were reassigned to a part, and about which the former holder has not answered yet. No event
             waits for that.
         answered: the versions of reassignments about which it has, the newest 64.
         unanswered: reassignments of ranges of a part that is on its way: by version, the other part and its person. What was

@@ -222,7 +222,7 @@ def read_assignment(value: bytes) -> Assignment | None:
 
 
 def is_obsolete(value: bytes) -> bool:
-    """Whether a record of `merges` is of a version that moved ranges by themselves; what it said is found out anew."""
+    """Whether a record of `merges` was written before facts were assigned one by one. Its parts are counted again."""
     return b'"change":"carve"' in value
 
 

@@ -4,7 +4,8 @@ Flink does what it is best at: offsets, checkpoints, backpressure, restarts. The
 source offsets, which are committed to Kafka with each checkpoint; a new job goes on from there.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -54,16 +55,14 @@ class Profile(BatchFunction):
         """See `BatchFunction.start`."""
         from cdp.clickhouse import connect as connect_clickhouse
         from streams.profile import ProfileStep
-        from streams.refetch import Fact, Wanted, refetch
+        from streams.refetch import PatientReader
         from streams.store import ProfileStore
 
         names = Names(settings.topic_prefix)
         committed = watch_committed(settings.kafka_servers, names.group(self.job), names.resolved, settings.partitions)
         store = ProfileStore(connect(settings.redis_url), names)
 
-        def facts(wanted: Mapping[int, Wanted]) -> dict[int, list[Fact]]:
-            return refetch(connect_clickhouse(settings), wanted)  # seldom: no connection is kept
-
+        facts = PatientReader(partial(connect_clickhouse, settings, timeout=FACTS_SECONDS), time.monotonic)
         rules, calendar = compile_rules(load_rules()), Calendar(settings.timezone)
         return ProfileStep(store, rules, calendar, committed, facts, wall_clock).process
 
@@ -88,6 +87,7 @@ class Facts(BatchFunction):
         return pd.Series([0] * len(value), dtype="int32")
 
 
+FACTS_SECONDS = 15.0  # that PROFILE waits for facts of parts, while everybody of its partitions waits for it
 POLLED = 20_000  # records that are handed on at once: all that a fetch has brought belongs into one batch
 FACTS_BYTES = 6_291_456  # an insert costs nearly the same for ten facts and for a thousand: they wait for their time
 

@@ -286,8 +286,8 @@ class ProfileStep:
 
     def _receive(self, entry: Entry, record: Resolved, position: Position) -> None:
         """The state of a part that belongs to this person now."""
-        is_new, told = transfer.receive(entry, record)
-        position.outputs += told
+        is_new, answers = transfer.receive(entry, record)
+        position.outputs += answers
         if is_new:
             self._look_anew(entry, record, position)
 

@@ -10,7 +10,7 @@ again from their facts, which is the same whatever was counted before. So:
             here, it answers when the part has come.
     expect  the holder notes the range, and whom to ask again if no answer comes. No event waits for it.
     range   the holder counts its part again, as soon as these facts have arrived. If it knows of a later reassignment of the
-            range, it passes on what it was told to where the range belongs now.
+            range, it passes the answer on to where the range belongs now.
 
 Nobody waits in a circle, as nobody waits for another part: a part that is to be counted again waits for facts that were written
 already, and its events are applied meanwhile (`Rebuild.recent` keeps them: their facts may not have arrived). And nothing is
@@ -30,7 +30,9 @@ from streams.records import Cause, Fragment, Output, Resolved
 from streams.store import Entry
 
 ANSWERED_KEPT = 64
-RECENT_KEPT = 2_000  # events of a part that are kept until it was counted again; with more of them its facts are waited for anew
+RECENT_KEPT = (
+    2_000  # events of a part that are kept until it was counted again; with more of them it waits for the facts of all so far
+)
 
 
 def expect(profile: Profile, record: Resolved) -> None:
@@ -72,11 +74,11 @@ def receive_range(entry: Entry, record: Resolved) -> list[Output]:
     known = [r for start, end, *_ in fragment.ranges for r in within(profile.ranges.get(number, []), start, end)]
     if any(part == number for *_, part, _ in known):
         request_rebuild(entry, number, fragment.needs, record.time)
-    return _tell(profile, number, [r for r in known if r[3] != number], fragment, record.time)
+    return _inform(profile, number, [r for r in known if r[3] != number], fragment, record.time)
 
 
 def hand_over(entry: Entry, number: int, time: int) -> list[Output]:
-    """A part has come: what of it may count elsewhere is told there, and so is to whom an answer was owed that it is nothing."""
+    """A part has come: whoever has a range of it learns what was counted; an answer that was owed is given, if it is nothing."""
     profile = entry.profile
     owed = profile.unanswered.pop(number, {}) if number not in profile.awaiting else {}
     elsewhere = [r for r in profile.ranges.get(number, ()) if r[3] != number and _may_hold(entry, number, r[0], r[1])]
@@ -87,7 +89,7 @@ def hand_over(entry: Entry, number: int, time: int) -> list[Output]:
     ]
     if elsewhere:
         request_rebuild(entry, number, [], time)
-        outputs += _tell(profile, number, elsewhere, _what_was_counted(entry, number, elsewhere), time)
+        outputs += _inform(profile, number, elsewhere, _what_was_counted(entry, number, elsewhere), time)
     return outputs
 
 
@@ -99,7 +101,7 @@ def diverted_to(profile: Profile, record: Resolved) -> Range | None:
     if known[2] > record.assigned:
         return known
     moment = (record.time, record.time + 1, record.assigned, record.part, profile.person)
-    note_ranges(profile, record.part, [moment], [])  # who sent it here knows better; the whole range will be told as well
+    note_ranges(profile, record.part, [moment], [])  # who sent it here knows better; the whole range follows
     return None
 
 
@@ -168,7 +170,7 @@ def _may_hold(entry: Entry, number: int, start: int, end: int) -> bool:
 
 
 def _what_was_counted(entry: Entry, number: int, ranges: list[Range]) -> Fragment:
-    """The facts of a part, and what does not follow from facts. Which occasion was meant cannot be told: none fires again."""
+    """The facts of a part, and what does not follow from facts. Nobody can say which occasion was meant: none fires again."""
     profile, state = entry.profile, state_of(entry, number)
     kept = remainder(state) if state is not None else new_profile(number)
     needs: set[Position] = {*kept.fact_at.items()}
@@ -183,14 +185,14 @@ def _what_was_counted(entry: Entry, number: int, ranges: list[Range]) -> Fragmen
     )  # fmt: skip
 
 
-def _tell(profile: Profile, number: int, ranges: list[Range], told: Fragment, time: int) -> list[Output]:
-    """Tell the parts to which ranges belong what was counted of them."""
+def _inform(profile: Profile, number: int, ranges: list[Range], counted: Fragment, time: int) -> list[Output]:
+    """Let the parts to which ranges belong know what was counted of them."""
     whose: dict[tuple[int, int, int], list[Range]] = defaultdict(list)
     for known in ranges:
         whose[known[2:]].append(known)
     outputs = []
     for (version, into, person), theirs in sorted(whose.items()):
-        family = sorted({number, *told.family} - {into})
-        fragment = Fragment(state=told.state, needs=told.needs, ranges=theirs, family=family)
+        family = sorted({number, *counted.family} - {into})
+        fragment = Fragment(state=counted.state, needs=counted.needs, ranges=theirs, family=family)
         outputs.append(records.answer("range", person, profile.person, into, Cause(version, time), fragment))
     return outputs

@@ -14,7 +14,7 @@ from streams.records import Output
 from streams.refetch import Fact, Refetch, Wanted
 from streams.store import Due, Entry
 
-TOLD_TOGETHER = 2_000  # facts that are assigned by one record
+ASSIGNED_TOGETHER = 2_000  # facts that are assigned by one record
 
 
 class Recount:
@@ -39,7 +39,7 @@ class Recount:
             self._found = self._facts(self._wanted)
 
     def count(self, entry: Entry, time: int, today: int) -> list[Output]:
-        """Count the parts of a person whose facts were read. Returns what the facts have to be told.
+        """Count the parts of a person whose facts were read. Returns what changes for the facts.
 
         Args:
             time: the tick's.
@@ -86,12 +86,12 @@ def _put(entry: Entry, number: int, state: Profile) -> None:
 
 def _assignments(profile: Profile, number: int, rebuilt: Rebuilt, time: int) -> list[Output]:
     key = one_id(profile.person)
-    told = [
+    assignments = [
         Assignment(one_id=key, person=profile.person, part=number, facts=some, version=version, time=time)
         for version, positions in sorted(rebuilt.assigned.items())
-        for some in (positions[first : first + TOLD_TOGETHER] for first in range(0, len(positions), TOLD_TOGETHER))
+        for some in (positions[first : first + ASSIGNED_TOGETHER] for first in range(0, len(positions), ASSIGNED_TOGETHER))
     ]
-    return [records.output(records.MERGES, key, assignment) for assignment in told]
+    return [records.output(records.MERGES, key, assignment) for assignment in assignments]
 
 
 def _retraction(profile: Profile, repeated: Repeated) -> Output:

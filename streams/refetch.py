@@ -1,11 +1,15 @@
 """Read the facts of parts back, when they have to be counted again."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import msgspec
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from cdp.errors import CdpError
 from cdp.events import Identifier, Source
 from cdp.profile import Position
 from streams.records import Resolved
@@ -41,7 +45,10 @@ Refetch = Callable[[Mapping[int, Wanted]], dict[int, list[Fact]]]
 later.
 """
 
+log = logging.getLogger(__name__)
+
 TOGETHER = 100  # parts that are read in one question
+PAUSE = 5.0  # seconds until ClickHouse is asked again after it did not answer
 
 _ARRIVED = """
 SELECT source_partition, source_offset FROM events
@@ -59,6 +66,32 @@ WHERE part IN {labels:Array(UInt32)}
 """
 _keys = msgspec.json.Decoder(list[str]).decode
 _Row = tuple[int, int, int, int, str, str, str, int, int, str, str, str, int, str, int, int]
+
+
+class PatientReader:
+    """Reads facts by `refetch`; while ClickHouse does not answer, nothing has arrived. Profiles and actions go on without it.
+
+    Args:
+        connect: makes a client; none is kept, since facts are read seldom.
+        seconds: a monotonic clock.
+    """
+
+    def __init__(self, connect: Callable[[], Client], seconds: Callable[[], float]) -> None:
+        self._connect = connect
+        self._seconds = seconds
+        self._not_before = float("-inf")
+
+    def __call__(self, wanted: Mapping[int, Wanted]) -> dict[int, list[Fact]]:
+        """See `Refetch`."""
+        if self._seconds() < self._not_before:
+            return {}
+        try:
+            with closing(self._connect()) as client:
+                return refetch(client, wanted)
+        except (ClickHouseError, CdpError, OSError) as error:
+            self._not_before = self._seconds() + PAUSE
+            log.warning("facts of %s parts cannot be read, asking again in %.0f s: %s", len(wanted), PAUSE, error)
+            return {}
 
 
 def refetch(client: Client, wanted: Mapping[int, Wanted]) -> dict[int, list[Fact]]:

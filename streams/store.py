@@ -89,7 +89,7 @@ class ProfileStore:
             for at, found in _decode_outbox(blob).items():
                 known = said.get(at)
                 if at < offset or (known is not None and len(known.outputs) > len(found.outputs)):
-                    continue  # a tick that came again said more each time, and each time all that it had said before
+                    continue  # a tick that came again put out more each time, and each time all that it had put out before
                 said[at] = Said(found.outputs, found.refused or (known is not None and known.refused))
         return said
 

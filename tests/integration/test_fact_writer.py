@@ -8,12 +8,13 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from cdp.clickhouse import connect
+from cdp.errors import Unavailable
 from cdp.events import Assignment, DeadLetter, Item, Source, encode
 from cdp.settings import Settings
 from cdp.topics import Names
 from sinks.migrate import migrate
 from sinks.write import FactWriter
-from streams.refetch import Wanted, refetch
+from streams.refetch import PatientReader, Wanted, refetch
 from tests.shop import make_event, order
 
 NAMES = Names("cdp")
@@ -258,3 +259,24 @@ def test_facts_of_parts_are_read_back_when_all_that_is_needed_has_arrived(client
     )
     assert msgspec.json.decode(one.record.properties) == sent["properties"]
     assert (one.record.origin, one.assigned) == ((0, 1), 0)
+
+
+def test_while_clickhouse_does_not_answer_no_fact_has_arrived_and_nothing_fails(
+    client: Client, clickhouse_settings: Settings
+) -> None:
+    writer(client).process([fact(1, part=1)])
+    wanted = {1: Wanted(frozenset({1}), frozenset())}
+    clock, asked = [0.0], []
+
+    def gone() -> Client:
+        asked.append(clock[0])
+        if clock[0] < 6:
+            raise Unavailable("ClickHouse does not answer.")
+        return connect(clickhouse_settings)
+
+    reader = PatientReader(gone, lambda: clock[0])
+    for clock[0] in (0.0, 1.0, 4.9, 5.1):  # it is not asked at every tick
+        assert reader(wanted) == {}
+    assert asked == [0.0, 5.1]
+    clock[0] = 10.2
+    assert [one.position for one in reader(wanted)[1]] == [(3, 1)]
