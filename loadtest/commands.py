@@ -336,6 +336,45 @@ def drill_liveness(
     _finish(result, text, as_json=as_json, failure="" if result["passed"] else "The drill was not passed.")
 
 
+@drill_app.command("stuck")
+def drill_stuck(
+    pairs: int = typer.Option(12, min=4, max=1000, help="How many pairs of people become one by a login."),
+    seed: int = SEED,
+    as_json: bool = JSON,
+) -> None:
+    """Lose records of which people wait for ever, on purpose: it is seen within 10 s and healed within 120 s, by itself.
+
+    When two people become one, parts of them change hands by commands on Kafka. While PROFILE stands still, one such command is
+    taken out of its log: first a `move`, which asks the old owner for a part, then a `state`, the old owner's answer. The drill
+    measures how long it takes until `cdp status` names who waits, until /metrics counts somebody, and until nobody waits and the
+    ledger balances. Then every pair must be one person who has every event and order exactly once, as without a loss.
+
+    Always on a platform of its own, in a temporary folder on free ports. It takes a few minutes.
+    """
+    from loadtest.drill_stuck import drill_stuck as run
+    from loadtest.stack import access_to, free_port_base, own_platform
+
+    config = settings().model_copy(update={"port_base": free_port_base()})
+    with own_platform(config, "drill") as target:
+        result = run(target, access_to(target, "drill"), pairs, seed, lambda line: typer.echo(line, err=True))
+    text = "\n".join([*map(_round_text, result["rounds"]), *(f"{who}: {says}" for who, says in result["wrong_pairs"].items())])
+    text += (
+        f"\n{result['pairs'] - len(result['wrong_pairs'])} of {result['pairs']} pairs are as without a loss; "
+        f"{result['applied']} of {result['sent']} events applied, {result['duplicates']} duplicates. "
+        f"Ledger: {result['in_flight']}."
+    )
+    _finish(result, text, as_json=as_json, failure="" if result["passed"] else "The drill was not passed.")
+
+
+def _round_text(one: dict[str, Any]) -> str:
+    seconds = {name: "never" if one[name] is None else f"{one[name]} s" for name in one if name.endswith("_seconds")}
+    return (
+        f"A {one['lost']} is lost, and {one['one_id']} waits. From the jobs' start to the wait {seconds['passed_seconds']}, "
+        f"to the healing {seconds['healed_seconds']}. From the wait to cdp status {seconds['status_seconds']}, to /metrics "
+        f"{seconds['metrics_seconds']}. PROFILE asked again for {one['people_healed']}."
+    )
+
+
 @contextmanager
 def _platform() -> "Iterator[tuple[Settings, Receiver]]":
     """The platform to measure, and the receiver of its webhooks."""

@@ -41,7 +41,7 @@ def wait_for(stack: Stack, count: int, *arguments: str) -> list[dict[str, Any]]:
 @pytest.mark.timeout(400)
 def test_a_letter_is_repaired_and_counts_once(stack: Stack, tmp_path: Path) -> None:
     run = uuid.uuid4().hex[:8]
-    before = json.loads(stack.cdp("ledger", "--json", "--wait", "120").stdout)
+    before = json.loads(stack.cdp("ledger", "--json", "--wait", "60").stdout)
     assert before["balanced"], before  # or what other tests sent is counted as this one's
     order = {
         "type": "track",

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import msgspec
@@ -14,9 +15,14 @@ from loadtest.bench_collect import figures, speed_reference
 from loadtest.drill_bad_input import Sent, differing_kinds, judge, send_all, wait_until_settled
 from loadtest.drill_outage import Outage, Tally
 from loadtest.drill_outage import judge as judge_outage
+from loadtest.drill_stuck import Round, metric
+from loadtest.drill_stuck import judge as judge_stuck
 from loadtest.drive import SERIAL, Driven, Task, content_length, requests, templates
+from loadtest.lose_record import Logged, choose
+from loadtest.plan_pairs import Found, Known, amiss, plan_pairs, total
 from loadtest.raw_http import Hung, RawConnection
 from loadtest.stack import Ledger, free_port_base
+from streams.records import decode_resolved
 
 KEYS = Keys("wk_good", "wk_disabled")
 
@@ -172,3 +178,68 @@ def test_busy_is_asked_again_and_packed_bodies_unpack():
     assert free_port_base() % 100 == 0
     gzipped = next(bad for bad in generate(1, len(kinds()), KEYS, "r") if bad.kind == "segment: gzip in gzip")
     assert gzip.decompress(gzip.decompress(gzipped.wire.partition(b"\r\n\r\n")[2])).startswith(b'{"batch"')
+
+
+def test_pairs_are_seeded_and_say_what_must_come_out():
+    pairs = plan_pairs(6, 3, "r")
+    assert pairs == plan_pairs(6, 3, "r") != plan_pairs(6, 4, "r")
+    assert [pair.device_first for pair in pairs] == [True, False] * 3
+    messages = [message for pair in pairs for message in [*pair.history(0), pair.login(0)]]
+    assert len(messages) == len({message["messageId"] for message in messages}) == total(pairs)
+    for pair in pairs:
+        history = pair.history(0)
+        assert all(message["messageId"].startswith(pair.prefix) for message in history)
+        assert {frozenset({"userId", "anonymousId"} & message.keys()) for message in history} == {
+            frozenset({"userId"}), frozenset({"anonymousId"}),
+        }  # fmt: skip
+        assert ("anonymousId" in history[0]) == pair.device_first
+        orders = [message["properties"]["total"] for message in history if message["event"] == "Order Completed"]
+        assert pair.expected == Known(len(history) + 1, len(orders), sum(orders))
+
+
+def test_what_is_amiss_with_a_pair():
+    (pair,) = plan_pairs(1, 1, "r")
+    events, one = pair.expected.events, frozenset({"P0000000001"})
+    assert amiss(pair, Found(one, pair.expected, events, events, 1)) == ""
+    assert "2 people" in amiss(pair, Found(one | {"P0000000002"}, pair.expected, events, events, 1))
+    assert "the profile knows None" in amiss(pair, Found(one, None, events, events, 1))
+    for rows, messages, owners in ((events + 1, events, 1), (events - 1, events - 1, 1), (events, events, 2)):
+        assert "ClickHouse" in amiss(pair, Found(one, pair.expected, rows, messages, owners))
+
+
+def logged(partition, offset, event=""):
+    content = {"kind": "command" if event else "track", "event": event, "time": 1, "person": offset}
+    value = msgspec.json.encode(content)
+    return Logged(partition, offset, b"", value, decode_resolved(value))
+
+
+def test_any_command_may_be_lost_and_what_stands_before_it_is_known():
+    log = [logged(0, 7, "move"), logged(0, 4, "await"), logged(0, 5), logged(1, 9, "move"), logged(1, 3), logged(2, 1, "state")]
+    losses = [choose(log, "move", Random(seed)) for seed in range(20)]
+    assert losses == [choose(log, "move", Random(seed)) for seed in range(20)]
+    found = {(loss.lost.partition, loss.lost.offset, *(one.offset for one in loss.before)) for loss in losses if loss}
+    assert found == {(0, 7, 4, 5), (1, 9, 3)} and None not in losses
+    assert choose(log, "carve", Random(1)) is None
+    assert choose([logged(0, 1)], "", Random(1)) is None
+
+
+def test_judging_people_who_were_stuck():
+    seen = Round("move", "P0000000001", 2, 0.4, 1.0, 15.0, 66.0, 1, "P0000000001 waits 12 s")
+    whole = Ledger(received=9, applied=9)
+    good = judge_stuck([seen, seen], {}, whole, 9)
+    assert good["passed"] and good["rounds"][0]["passed"]
+    assert not judge_stuck([], {}, whole, 9)["passed"]
+    assert not judge_stuck([seen], {"u": "2 people"}, whole, 9)["passed"]
+    assert not judge_stuck([seen], {}, whole, 10)["passed"]
+    assert not judge_stuck([seen], {}, Ledger(received=9, applied=9, duplicates=1), 9)["passed"]
+    for change in (
+        {"status_seconds": None}, {"metrics_seconds": 10.1}, {"healed_seconds": None}, {"healed_seconds": 120.1},
+        {"people_healed": 0},
+    ):  # fmt: skip
+        one = replace(seen, **change)
+        assert not judge_stuck([seen, one], {}, whole, 9)["passed"]
+
+
+def test_a_metric_is_the_sum_of_its_samples():
+    text = '# TYPE a gauge\na{for="part"} 2.0\na{for="range"} 1.0\na_seconds 12.5\n'
+    assert (metric(text, "a"), metric(text, "a_seconds"), metric(text, "b")) == (3.0, 12.5, 0.0)
