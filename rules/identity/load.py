@@ -24,6 +24,7 @@ def load_identity_rules(path: Path | None = None) -> IdentityRules:
     return _rules(read_file(path or SHIPPED))
 
 
+@lru_cache(maxsize=16)
 def parse_identity_rules(text: str, name: str = "identity.yaml") -> IdentityRules:
     """Read the text of a file; `name` is what messages call it. Raises InvalidRule."""
     return _rules(read_text(text, name))
