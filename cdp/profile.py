@@ -147,6 +147,14 @@ class Gone(msgspec.Struct, array_like=True):
     version: int
 
 
+class Remainder(msgspec.Struct, array_like=True):
+    """What of a part does not follow from its facts, and (`fact_at`) which these are; the fields are those of a profile."""
+
+    occasions: dict[str, int] = {}
+    sealed: dict[str, str] = {}
+    fact_at: dict[int, int] = {}
+
+
 class Awaited(msgspec.Struct, array_like=True):
     """What a person waits for from another one.
 
@@ -213,8 +221,7 @@ class Profile(msgspec.Struct, array_like=True):
             time of them; they count in parts as others do.
         fact_at: partition to the offset of the last event whose fact was written for this part.
         gone: parts that went to another person.
-        handed: of parts that were handed over what does not follow from their facts, and which these are: occasions, sealed
-            identifiers and `fact_at`, as `pack_state` writes them. If a part is lost on its way, it is put together of that.
+        handed: what is kept of parts that were handed over. If one is lost on its way, it is put together of that.
         awaiting: parts on their way to this person, by number and version of the move. Events wait in `pending` until they are
             here.
         received: the versions of the moves by which a part came, the newest 32.
@@ -252,7 +259,7 @@ class Profile(msgspec.Struct, array_like=True):
     silent: tuple[int, int, int] = (0, 0, 0)
     fact_at: dict[int, int] = {}
     gone: dict[int, Gone] = {}
-    handed: dict[int, bytes] = {}
+    handed: dict[int, Remainder] = {}
     awaiting: dict[int, dict[int, Awaited]] = {}
     received: dict[int, list[int]] = {}
     brought: dict[int, list[int]] = {}

@@ -6,7 +6,7 @@ of the others: a part that moves to another person leaves nothing behind.
 
 from collections.abc import Iterable
 
-from cdp.profile import Profile, new_profile, pack_state, unpack_state
+from cdp.profile import Profile, Remainder, new_profile, pack_state, unpack_state
 from streams.merge import merge
 from streams.store import Entry
 
@@ -78,11 +78,16 @@ def replace(entry: Entry, number: int, state: Profile) -> None:
         _put_together(entry)
 
 
-def remainder(state: Profile) -> Profile:
-    """What of a part does not follow from its facts, and which these are."""
-    kept = new_profile(state.part or state.person)
-    kept.occasions, kept.sealed, kept.fact_at = dict(state.occasions), dict(state.sealed), dict(state.fact_at)
-    return kept
+def remainder(state: Profile) -> Remainder:
+    """What of a part does not follow from its facts."""
+    return Remainder(dict(state.occasions), dict(state.sealed), dict(state.fact_at))
+
+
+def from_remainder(number: int, kept: Remainder) -> Profile:
+    """A part of which nothing is counted yet."""
+    state = new_profile(number)
+    state.occasions, state.sealed, state.fact_at = dict(kept.occasions), dict(kept.sealed), dict(kept.fact_at)
+    return state
 
 
 def is_empty(state: Profile | None) -> bool:

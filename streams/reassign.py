@@ -22,10 +22,10 @@ import base64
 from collections import defaultdict
 from collections.abc import Iterable
 
-from cdp.profile import Awaited, Position, Profile, Rebuild, new_profile, pack_state, unpack_state
+from cdp.profile import Awaited, Position, Profile, Rebuild, Remainder, pack_state, unpack_state
 from cdp.ranges import Range, find, note_all, within
 from streams import records
-from streams.parts import put_in, remainder, state_of
+from streams.parts import from_remainder, put_in, remainder, state_of
 from streams.records import Cause, Fragment, Output, Resolved
 from streams.store import Entry
 
@@ -172,15 +172,15 @@ def _may_hold(entry: Entry, number: int, start: int, end: int) -> bool:
 def _what_was_counted(entry: Entry, number: int, ranges: list[Range]) -> Fragment:
     """The facts of a part, and what does not follow from facts. Nobody can say which occasion was meant: none fires again."""
     profile, state = entry.profile, state_of(entry, number)
-    kept = remainder(state) if state is not None else new_profile(number)
+    kept = remainder(state) if state is not None else Remainder()
     needs: set[Position] = {*kept.fact_at.items()}
     kept.fact_at = {}  # the facts of the other part are its own
     if number in profile.rebuild:
         needs |= {*profile.rebuild[number].needs}
     if number in profile.handed:
-        needs |= {*unpack_state(profile.handed[number]).fact_at.items()}
+        needs |= {*profile.handed[number].fact_at.items()}
     return Fragment(
-        state=base64.b64encode(pack_state(kept)).decode(), needs=sorted(needs), ranges=ranges,
+        state=base64.b64encode(pack_state(from_remainder(number, kept))).decode(), needs=sorted(needs), ranges=ranges,
         family=sorted({number, *profile.family.get(number, ())}),
     )  # fmt: skip
 

@@ -23,9 +23,9 @@ counted again from its facts (`streams.reassign`), which does not depend on what
 import base64
 from collections.abc import Iterable
 
-from cdp.profile import Awaited, Gone, Position, Profile, new_profile, pack_state, unpack_state
+from cdp.profile import Awaited, Gone, Position, Profile, Remainder, pack_state, unpack_state
 from streams import records
-from streams.parts import is_empty, put_in, remainder, state_of, take_out
+from streams.parts import from_remainder, is_empty, put_in, remainder, state_of, take_out
 from streams.reassign import ANSWERED_KEPT, hand_over, note_ranges, request_rebuild, take_rebuild
 from streams.records import Cause, Fragment, Output, Resolved
 from streams.store import Entry
@@ -57,7 +57,7 @@ def release(entry: Entry, record: Resolved) -> tuple[list[int], list[Output]]:
         answers.append(_answer(entry.profile, number, record, _pack(entry.profile, number, state)))
         entry.profile.gone[number] = Gone(record.other, record.version)
         if not is_empty(state):
-            entry.profile.handed[number] = pack_state(remainder(state))
+            entry.profile.handed[number] = remainder(state)
     for number in record.parts:
         if number not in leaving and (record.again or not _was_answered(entry.profile, number, record.version)):
             answers.append(_answer(entry.profile, number, record, _nothing(entry, number, again=record.again)))
@@ -163,7 +163,7 @@ def _pack(profile: Profile, number: int, state: Profile) -> Fragment:
 def _nothing(entry: Entry, number: int, *, again: bool) -> Fragment:
     """The answer for a part that has gone, or stays. If it is asked for again, what is left of it here, once it was sent."""
     profile = entry.profile
-    nothing = unpack_state(profile.handed[number]) if again and number in profile.handed else new_profile(number)
+    nothing = from_remainder(number, profile.handed.get(number, Remainder()) if again else Remainder())
     nothing.as_of = profile.as_of
     needs = [*_positions(nothing), *_positions(state_of(entry, number))]
     return Fragment(
