@@ -183,7 +183,7 @@ class Rebuild(msgspec.Struct, array_like=True):
 
     Attributes:
         since: when that was found, in microseconds.
-        needs: facts that must have arrived before.
+        needs: how far the facts must have arrived before, as in `fact_at`.
         recent: (partition, offset, record) of events applied since then: their facts may be on their way.
         is_overdue: it has waited for too long, and was counted among those.
     """
@@ -219,7 +219,8 @@ class Profile(msgspec.Struct, array_like=True):
         sealed: personal identifiers, ``type:token`` to the sealed normal form; by the newest key of those that sealed it.
         silent: how many messages were applied that change nobody (bots', unbindings, decisions ...), and the earliest and latest
             time of them; they count in parts as others do.
-        fact_at: partition to the offset of the last event whose fact was written for this part.
+        fact_at: partition to the offset of the record with which the last fact was written for this part: facts of a partition
+            are written in this order.
         gone: parts that went to another person.
         handed: what is kept of parts that were handed over. If one is lost on its way, it is put together of that.
         awaiting: parts on their way to this person, by number and version of the move. Events wait in `pending` until they are

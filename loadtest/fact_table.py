@@ -30,14 +30,14 @@ class FactTable:
         rows: applied events by position.
         refused: duplicates by position, retracted facts among them.
         late: what was written and has not arrived, by topic and partition.
-        gives_up: whether what is overdue counts as arrived if later facts of its partition have.
+        arrived: how far all facts of a partition can be read. Some may be read earlier, as batches are not written at once.
     """
 
     partitions: int
     rows: dict[Position, Row] = field(default_factory=dict)
     refused: dict[Position, str] = field(default_factory=dict)
     late: dict[tuple[str, int], list[bytes]] = field(default_factory=dict)
-    gives_up: bool = False
+    arrived: dict[int, int] = field(default_factory=dict)
 
     def write(self, topic: str, key: str, value: bytes) -> None:
         """A record was written to the topic of facts, or of merges."""
@@ -50,10 +50,12 @@ class FactTable:
             for value in values[:count]:
                 (self._take_fact if topic == records.FACTS else self._take_merge)(value)
             del values[:count]
+            if draw is not None and topic == records.FACTS:
+                for value in draw.sample(values, draw.randint(0, len(values))):
+                    self._take_fact(value, is_whole=False)
 
     def refetch(self, wanted: Mapping[int, Wanted]) -> dict[int, list[Fact]]:
         """See `streams.refetch.Refetch`."""
-        there = self.rows.keys() | self.refused.keys()
         return {
             number: [
                 Fact(position, row.part, row.assigned, decode_resolved(row.value))
@@ -61,17 +63,18 @@ class FactTable:
                 if row.part in one.labels
             ]
             for number, one in wanted.items()
-            if all(need in there or (one.is_overdue and self._is_lost(need)) for need in one.needs)
+            if all(self.arrived.get(partition, -1) >= offset for partition, offset in one.needs)
         }
 
-    def _is_lost(self, need: Position) -> bool:
-        return self.gives_up and any(partition == need[0] and offset > need[1] for partition, offset in self.rows)
-
-    def _take_fact(self, value: bytes) -> None:
+    def _take_fact(self, value: bytes, *, is_whole: bool = True) -> None:
         fact = msgspec.json.decode(value)
-        position = (fact["p"], fact["o"])
+        position, retracts = (fact["p"], fact["o"]), fact.get("retracts", False)
+        if retracts and not is_whole:
+            return
+        if is_whole and not retracts:
+            self.arrived[fact["p"]] = max(self.arrived.get(fact["p"], -1), fact["o"], fact.get("e", -1))
         if "outcome" in fact:
-            if position in self.rows and not fact.get("retracts"):
+            if position in self.rows and not retracts:
                 raise AssertionError(f"A fact is applied and refused: {fact}")
             self.refused[position] = fact["message_id"]
             self.rows.pop(position, None)

@@ -21,7 +21,7 @@ from cdp.events import (
 )
 from cdp.hosts import host_of
 from cdp.orders import Line, OrderEvent, parse_order
-from sinks.tables import OVERRIDES, TABLES
+from sinks.tables import ARRIVED, OVERRIDES, TABLES
 
 Rows = dict[str, list[tuple[Any, ...]]]
 
@@ -31,6 +31,7 @@ class FactEvent(msgspec.Struct, kw_only=True):
 
     p: int
     o: int
+    e: int = -1
     one_id: str
     person: int
     part: int = 0
@@ -110,13 +111,15 @@ _PARTS = (("campaign", _Campaign), ("page", _Page), ("client", _Client), ("geo",
 
 def new_rows() -> Rows:
     """An empty list for each table."""
-    return {table: [] for table in (*TABLES, OVERRIDES.name)}
+    return {table: [] for table in (*TABLES, OVERRIDES.name, ARRIVED.name)}
 
 
 def add_fact(rows: Rows, value: bytes, partition: int, offset: int) -> None:
     """A record of `facts`. Raises msgspec.MsgspecError if it is none."""
     fact = _decode_fact(value)
     position = (fact.p, fact.o)
+    if not fact.retracts:
+        rows[ARRIVED.name].append((fact.p, max(fact.o, fact.e)))
     if fact.outcome:
         rows["duplicates"].append(
             (

@@ -96,6 +96,9 @@ _ALL = (
 
 TABLES: dict[str, Table] = {table.name: table for table in _ALL}
 
+# How far facts have been written, partition by partition: `e` of a fact, or its offset.
+ARRIVED = Table("arrived", (("source_partition", "u16"), ("source_offset", "u64")))
+
 # What leads facts to other people than they were written for; made of rows of `merges`, and no table of facts itself.
 OVERRIDES = Table(
     "overrides",

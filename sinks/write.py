@@ -37,7 +37,7 @@ from sinks.rows import (
     read_assignment,
     read_retraction,
 )
-from sinks.tables import OVERRIDES, TABLES, ColumnKind, Table
+from sinks.tables import ARRIVED, OVERRIDES, TABLES, ColumnKind, Table
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +106,7 @@ class FactWriter:
         writing = {name: self._pool.submit(self._write, TABLES[name], rows[name]) for name in TABLES if rows[name]}
         wait(writing.values())  # a batch that comes again must not meet one that is still being written
         written = {name: future.result() for name, future in writing.items()}
+        self._note_arrived(rows[ARRIVED.name])
         if changes.assignments:
             assign(self._client, self._database, changes.assignments, self._pool)
         if changes.retracted:
@@ -137,6 +138,14 @@ class FactWriter:
         """Lead facts to other people until this is squashed. Written twice it says the same."""
         self._insert(OVERRIDES, rows)
         reload(self._client, self._database)
+
+    def _note_arrived(self, positions: list[Row]) -> None:
+        """Say how far facts can be read, now that the batch is complete."""
+        newest: dict[int, int] = {}
+        for partition, offset in positions:
+            newest[partition] = max(offset, newest.get(partition, -1))
+        if newest:
+            self._insert(ARRIVED, sorted(newest.items()))
 
     def _insert(self, table: Table, rows: list[Row]) -> None:
         self._client.raw_insert(

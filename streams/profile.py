@@ -157,7 +157,7 @@ class ProfileStep:
         else:
             position.fact = records.fact(value, record.one_id, position.partition, position.offset)
             self._apply(entry, record, reading, mark, position)
-            self._note_fact(entry, record, value, position.partition, position.offset)
+            self._note_fact(entry, record, value, position, position.offset)
 
     def _read(self, record: Resolved, value: bytes, position: Position) -> Reading | None:
         """What an event will change; None if it cannot be read, which makes a dead letter."""
@@ -206,12 +206,12 @@ class ProfileStep:
         profile.due = self._next_due(profile) if renew else self._schedule.after(profile, record.name, touched)
 
     @staticmethod
-    def _note_fact(entry: Entry, record: Resolved, value: bytes, partition: int, offset: int) -> None:
-        """Remember which fact of a part is the last one."""
+    def _note_fact(entry: Entry, record: Resolved, value: bytes, position: Position, offset: int) -> None:
+        """Remember how far the facts must have arrived for the part's last one to be there."""
         profile, part = entry.profile, entry.opened.get(record.part, entry.profile)
-        part.fact_at[partition] = offset
+        part.fact_at[position.partition] = position.offset
         if profile.rebuild:
-            reassign.keep_recent(profile, part, record.part, (partition, offset, value))
+            reassign.keep_recent(profile, part, record.part, (position.partition, offset, value))
 
     def _repeat(self, profile: Profile, record: Resolved, value: bytes, position: Position) -> None:
         """A record that was handled before comes again: say again what was said then."""
@@ -323,9 +323,10 @@ class ProfileStep:
                 position.outputs.append(_duplicate(record, position.partition, offset, conflict=earlier != mark))
                 position.also_refused.append(offset)
             elif (reading := self._read(record, value, position)) is not None:
-                position.outputs.append(records.fact(value, one_id(profile.person), position.partition, offset))
+                key = one_id(profile.person)
+                position.outputs.append(records.fact(value, key, position.partition, offset, position.offset))
                 self._apply(entry, record, reading, mark, position)
-                self._note_fact(entry, record, value, position.partition, offset)
+                self._note_fact(entry, record, value, position, offset)
             else:
                 position.also_refused.append(offset)
 

@@ -88,7 +88,6 @@ def _count(
     state, repeated = new_profile(number), []
     applied: dict[bytes, tuple[int, bytes]] = {}
     for position, record in sorted(events.items(), key=lambda item: (item[1].received_at, item[0])):
-        state.fact_at[position[0]] = max(position[1], state.fact_at.get(position[0], -1))
         mark, day = mark_of(record), record.received_at // DAY
         earlier = applied.get(mark[:ID_DIGEST])
         if earlier is not None and day - earlier[0] <= MARK_DAYS:

@@ -258,9 +258,14 @@ def diverted(record: bytes, known: Range) -> Output:
     return RESOLVED, key, head.encode() + record[record.index(b'"origin"') :]
 
 
-def fact(record: bytes, key: str, partition: int, offset: int) -> Output:
-    """An applied event with its position on `resolved`."""
-    return FACTS, key, f'{{"p":{partition},"o":{offset},'.encode() + record[1:]
+def fact(record: bytes, key: str, partition: int, offset: int, emitted: int | None = None) -> Output:
+    """An applied event with its position on `resolved`.
+
+    Args:
+        emitted: offset of the record that had it applied, if it waited; facts of a partition are written in the order of that.
+    """
+    late = f'"e":{emitted},' if emitted is not None else ""
+    return FACTS, key, f'{{"p":{partition},"o":{offset},{late}'.encode() + record[1:]
 
 
 def output(topic: str, key: str, record: msgspec.Struct) -> Output:

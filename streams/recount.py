@@ -6,7 +6,6 @@ from cdp.events import Assignment, Outcome
 from cdp.people import one_id
 from cdp.profile import Profile
 from streams import records
-from streams.heal import is_overdue
 from streams.measure import Measure
 from streams.parts import replace, state_of
 from streams.rebuild import Rebuilt, Repeated, rebuild
@@ -34,7 +33,7 @@ class Recount:
         self._wanted, self._found = {}, {}
         for tick in ticks:
             for person in woken[tick.partition, tick.offset]:
-                self._wanted |= _wanted(entries[person].profile, tick.time)
+                self._wanted |= _wanted(entries[person].profile)
         if self._wanted:
             self._found = self._facts(self._wanted)
 
@@ -47,7 +46,7 @@ class Recount:
         """
         outputs: list[Output] = []
         profile = entry.profile
-        for number, wanted in _wanted(profile, time).items():
+        for number, wanted in _wanted(profile).items():
             facts = self._found.get(number)
             if facts is None or self._wanted[number] != wanted:
                 continue
@@ -60,12 +59,10 @@ class Recount:
         return outputs
 
 
-def _wanted(profile: Profile, time: int) -> dict[int, Wanted]:
+def _wanted(profile: Profile) -> dict[int, Wanted]:
     """What is needed to count the parts of a person again; a part that is on its way has to come first."""
     return {
-        number: Wanted(
-            frozenset({number, *profile.family.get(number, ())}), frozenset(rebuild.needs), is_overdue(rebuild.since, time)
-        )
+        number: Wanted(frozenset({number, *profile.family.get(number, ())}), frozenset(rebuild.needs))
         for number, rebuild in profile.rebuild.items()
         if number not in profile.awaiting
     }
@@ -76,8 +73,7 @@ def _put(entry: Entry, number: int, state: Profile) -> None:
     before = state_of(entry, number)
     if before is not None:
         state.occasions = dict(before.occasions)
-        for partition, offset in before.fact_at.items():
-            state.fact_at[partition] = max(offset, state.fact_at.get(partition, offset))
+        state.fact_at = dict(before.fact_at)
     sealed = entry.profile.sealed
     state.sealed = {key: sealed[key] for key in state.identifiers if key in sealed}
     state.as_of = entry.profile.as_of

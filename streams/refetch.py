@@ -21,13 +21,11 @@ class Wanted:
 
     Attributes:
         labels: the parts in which the facts may be written down.
-        needs: facts that must have arrived; without them there is no answer.
-        is_overdue: a fact counts as arrived if later ones of its partition have: it was lost, or taken out.
+        needs: how far the facts of partitions must have arrived (`Profile.fact_at`); before that there is no answer.
     """
 
     labels: frozenset[int]
     needs: frozenset[Position]
-    is_overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +48,7 @@ log = logging.getLogger(__name__)
 TOGETHER = 100  # parts that are read in one question
 PAUSE = 5.0  # seconds until ClickHouse is asked again after it did not answer
 
-_ARRIVED = """
-SELECT source_partition, source_offset FROM events
-WHERE source_partition IN {partitions:Array(UInt16)} AND source_offset IN {offsets:Array(UInt64)}
-UNION DISTINCT
-SELECT source_partition, source_offset FROM duplicates
-WHERE source_partition IN {partitions:Array(UInt16)} AND source_offset IN {offsets:Array(UInt64)}
-"""
-_NEWEST = "SELECT source_partition, max(source_offset) FROM events GROUP BY source_partition"
+_ARRIVED = "SELECT source_partition, max(source_offset) FROM arrived GROUP BY source_partition"
 _FACTS = """
 SELECT source_partition, source_offset, part, assigned, kind, event, message_id, toUnixTimestamp64Micro(event_time),
        toUnixTimestamp64Micro(received_at), ids, properties, traits, bot, replay_of, origin_partition, origin_offset
@@ -108,19 +99,8 @@ def refetch(client: Client, wanted: Mapping[int, Wanted]) -> dict[int, list[Fact
 
 def _find_arrived(client: Client, wanted: Mapping[int, Wanted]) -> dict[int, bool]:
     """For each part, whether all that it needs has arrived."""
-    needed = frozenset[Position]().union(*(one.needs for one in wanted.values()))
-    if not needed:
-        return dict.fromkeys(wanted, True)
-    partitions, offsets = sorted({p for p, _ in needed}), sorted({o for _, o in needed})
-    rows = client.query(_ARRIVED, parameters={"partitions": partitions, "offsets": offsets}).result_rows
-    there = {(int(p), int(o)) for p, o in rows}
-    newest: dict[int, int] = {}
-    if any(one.is_overdue and one.needs - there for one in wanted.values()):
-        newest = {int(p): int(o) for p, o in client.query(_NEWEST).result_rows}
-    return {
-        number: all(need in there or (one.is_overdue and newest.get(need[0], -1) > need[1]) for need in one.needs)
-        for number, one in wanted.items()
-    }
+    arrived = {int(p): int(o) for p, o in client.query(_ARRIVED).result_rows}
+    return {number: all(arrived.get(p, -1) >= o for p, o in one.needs) for number, one in wanted.items()}
 
 
 def _in_groups(numbers: list[int]) -> Iterator[list[int]]:

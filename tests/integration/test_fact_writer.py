@@ -18,7 +18,18 @@ from streams.refetch import PatientReader, Wanted, refetch
 from tests.shop import make_event, order
 
 NAMES = Names("cdp")
-TABLES = ("events", "orders", "order_items", "duplicates", "tag_changes", "merges", "overrides", "dead_letters", "items")
+TABLES = (
+    "arrived",
+    "events",
+    "orders",
+    "order_items",
+    "duplicates",
+    "tag_changes",
+    "merges",
+    "overrides",
+    "dead_letters",
+    "items",
+)
 
 
 @pytest.fixture(scope="module")
@@ -236,19 +247,20 @@ def test_what_moved_ranges_by_itself_in_an_older_version_is_passed_over(client: 
 def test_facts_of_parts_are_read_back_when_all_that_is_needed_has_arrived(client: Client) -> None:
     writer(client).process([fact(offset, part=offset % 3) for offset in range(9)] + [fact(9, outcome="duplicate")])
 
-    def found(needs: set[tuple[int, int]], *, is_overdue: bool = False) -> list[tuple[int, int]] | None:
-        answer = refetch(client, {7: Wanted(frozenset({1, 2}), frozenset(needs), is_overdue)}).get(7)
+    def found(*needs: tuple[int, int]) -> list[tuple[int, int]] | None:
+        answer = refetch(client, {7: Wanted(frozenset({1, 2}), frozenset(needs))}).get(7)
         return None if answer is None else sorted((one.position[1], one.label) for one in answer)
 
     everything = [(1, 1), (2, 2), (4, 1), (5, 2), (7, 1), (8, 2)]
-    assert found(set()) == everything
-    assert found({(3, 8), (3, 9)}) == everything  # a duplicate is a verdict as well
-    assert found({(3, 8), (3, 10)}) is None
-    assert found({(3, 8), (2, 1)}) is None
-    assert found({(3, 10)}, is_overdue=True) is None  # nothing later of its partition has arrived
-    writer(client).process([fact(11, part=5)])
-    assert found({(3, 10)}) is None
-    assert found({(3, 10)}, is_overdue=True) == everything
+    assert found() == found((3, 8)) == found((3, 8), (3, 9)) == everything  # a duplicate is a verdict as well
+    assert found((3, 8), (3, 10)) is None
+    assert found((3, 8), (2, 1)) is None
+    writer(client).process([fact(6, part=5), fact(7, partition=2, part=1, e=12)])  # it had waited until then
+    assert found((3, 10)) is None
+    assert found((2, 12), (3, 9)) == sorted([*everything, (7, 1)])
+    assert found((2, 13)) is None
+    writer(client).process([fact(3, partition=9, outcome="duplicate", retracts=True)])
+    assert found((9, 1)) is None  # of a fact of another partition
     (one,) = [one for one in refetch(client, {7: Wanted(frozenset({1}), frozenset())})[7] if one.position == (3, 1)]
     sent = msgspec.json.decode(fact(1)[0])
     assert (one.record.message_id, one.record.kind, one.record.event, one.record.time) == (
