@@ -30,9 +30,8 @@ from streams.records import Cause, Fragment, Output, Resolved
 from streams.store import Entry
 
 ANSWERED_KEPT = 64
-RECENT_KEPT = (
-    2_000  # events of a part that are kept until it was counted again; with more of them it waits for the facts of all so far
-)
+# Events of a part that are kept until it has been counted again. With more of them it waits for the facts of all so far.
+RECENT_KEPT = 2_000
 
 
 def expect(profile: Profile, record: Resolved) -> None:
