@@ -37,7 +37,10 @@ _NOTHING_SAID = Said([])
 
 @dataclass(slots=True)
 class Position:
-    """Where a record stands on `resolved`, and what it has put out so far; its own fact is kept apart from the rest."""
+    """Where a record stands on `resolved`, and what it has put out so far; its own fact is kept apart from the rest.
+
+    `recovered`: how many of the outputs were put out before a restart already.
+    """
 
     partition: int
     offset: int
@@ -45,6 +48,7 @@ class Position:
     fact: Output | None = None
     refused: bool = False
     also_refused: list[int] = field(default_factory=list)
+    recovered: int = 0
     seq: int = 0
 
     def next_seq(self, count: int = 1) -> int:
@@ -105,12 +109,14 @@ class ProfileStep:
                 position.outputs.append(self._dead_letter(value, position, "malformed", "", "not a record of this platform"))
             elif record.kind == "tick":
                 position.outputs += self._said_before(position)
+                position.recovered = len(position.outputs)
                 for person in woken[partition, offset]:
                     partitions[person] = partition
                     self._wake(entries[person], record.time, position)
             else:
                 partitions[record.person] = partition
                 self._handle(entries[record.person], record, value, position)
+            records.end_late_facts(position.outputs, offset, position.recovered)
             if position.outputs or position.refused:
                 said.setdefault(partition, {})[offset] = Said(position.outputs, position.refused)
             for waited in position.also_refused:
@@ -220,6 +226,7 @@ class ProfileStep:
         earlier = self._recovered[position.partition].get(position.offset, _NOTHING_SAID)
         position.refused = earlier.refused
         position.outputs += earlier.outputs
+        position.recovered = len(position.outputs)
         if not earlier.refused and record.kind != "command":
             position.fact = records.fact(value, record.one_id, position.partition, position.offset)
 
@@ -324,7 +331,7 @@ class ProfileStep:
                 position.also_refused.append(offset)
             elif (reading := self._read(record, value, position)) is not None:
                 key = one_id(profile.person)
-                position.outputs.append(records.fact(value, key, position.partition, offset, position.offset))
+                position.outputs.append(records.fact(value, key, position.partition, offset, position.offset - 1))
                 self._apply(entry, record, reading, mark, position)
                 self._note_fact(entry, record, value, position, offset)
             else:

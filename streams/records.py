@@ -262,10 +262,25 @@ def fact(record: bytes, key: str, partition: int, offset: int, emitted: int | No
     """An applied event with its position on `resolved`.
 
     Args:
-        emitted: offset of the record that had it applied, if it waited; facts of a partition are written in the order of that.
+        emitted: if it waited, up to which record all facts have been put out with it; facts of a partition are written in the
+            order of that. Of several that one record puts out only the last has that record's offset: see `end_late_facts`.
     """
     late = f'"e":{emitted},' if emitted is not None else ""
     return FACTS, key, f'{{"p":{partition},"o":{offset},{late}'.encode() + record[1:]
+
+
+def end_late_facts(outputs: list[Output], offset: int, first: int) -> None:
+    """Let the last fact of those that waited say that all facts up to a record have been put out, in place.
+
+    Args:
+        first: where the outputs begin that were not put out before a restart.
+    """
+    mark = f'"e":{offset - 1},'.encode()
+    for at in range(len(outputs) - 1, first - 1, -1):
+        topic, key, value = outputs[at]
+        if topic == FACTS and mark in value[:80]:
+            outputs[at] = topic, key, value.replace(mark, f'"e":{offset},'.encode(), 1)
+            return
 
 
 def output(topic: str, key: str, record: msgspec.Struct) -> Output:

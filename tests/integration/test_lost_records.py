@@ -167,3 +167,22 @@ def test_rebuilding_a_person_by_hand_changes_nothing(redis_url: str) -> None:
     play(platform, [])
     assert figures(platform) == before
     assert applied(platform) == facts
+
+
+def test_of_facts_that_waited_together_the_last_one_says_that_all_are_there(redis_url: str) -> None:
+    """Until then a part that is counted again would lack the others."""
+    platform = Lossy(redis_url, "state")
+    play(platform, login(), ticks=0)
+    platform.now += 2 * MINUTE
+    for _ in range(2):
+        platform.tick(platform.now)
+        platform.drain()
+    facts = [msgspec.json.decode(value) for value in platform.out[records.FACTS]]
+    late = [(fact["o"], fact["e"]) for fact in facts if "e" in fact]
+    assert len(late) == 3
+    *others, (_, last) = late
+    assert [emitted for _, emitted in others] == [last - 1, last - 1]
+    platform.start(RESOLVED)  # it is put out again as it was
+    platform.drain()
+    again = [msgspec.json.decode(value) for value in platform.out[records.FACTS]][len(facts) :]
+    assert {(fact["o"], fact["e"]) for fact in again if "e" in fact} <= {*late}
