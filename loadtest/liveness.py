@@ -25,7 +25,7 @@ from rules.identity.load import SHIPPED
 from streams import records
 from streams.measure import Measure, add_mark, digest_of, mark_of, note_silent
 from streams.parts import FIGURES
-from streams.records import decode_resolved
+from streams.records import Resolved, decode_resolved
 
 TICKS = 12  # after which nobody may wait, once all facts of a tick arrive before the next one
 _SECOND = 1_000_000
@@ -215,7 +215,7 @@ class _Story:
                 return f"{fact['message_id']} counts in part {row.part} among the facts, and should in {part}"
             theirs[person].append(row.value)
         for person in {*theirs, *(one.person for one in profiles.values() if one.marks)}:
-            wanted, found = _fold(theirs.get(person, [])), profiles.get(person, new_profile(person))
+            wanted, found = fold(map(decode_resolved, theirs.get(person, []))), profiles.get(person, new_profile(person))
             if _spell(wanted) != _spell(found):
                 return f"the profile of {person} says {_spell(found)}, and should say {_spell(wanted)}"
         return ""
@@ -249,11 +249,10 @@ class _Graph:
         return here, self.people[here]
 
 
-def _fold(values: Iterable[bytes]) -> Profile:
-    """The profile of a person with these facts, counted one after the other."""
+def fold(events: Iterable[Resolved]) -> Profile:
+    """The profile of a person with these events, counted one after the other."""
     profile, measure = new_profile(1), Measure(_compiled(), CALENDAR)
-    for value in values:
-        record = decode_resolved(value)
+    for record in events:
         mark, reading = mark_of(record), measure.read(record)
         add_mark(profile, mark, record.received_at)
         if reading.operation:

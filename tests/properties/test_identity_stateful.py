@@ -7,7 +7,6 @@ person anew from that person's messages.
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable
 
 import msgspec
 from hypothesis import HealthCheck, settings
@@ -18,13 +17,14 @@ from cdp.clock import DAY, HOUR, MINUTE
 from cdp.events import Event, encode
 from cdp.identity import Change, unpack_component
 from cdp.people import one_id
-from cdp.profile import Profile, new_profile, unpack
+from cdp.profile import Profile, unpack
 from loadtest.job_log import PARTITIONS
+from loadtest.liveness import fold
 from rules.identity import load_identity_rules
 from serving.errors import ApiError
 from serving.identity.explain import is_merge
 from streams import records
-from streams.measure import Measure, add_mark, digest_of, mark_of, note_silent
+from streams.measure import Measure
 from streams.parts import FIGURES
 from tests.identity_model import Said, Type, answer, excess
 from tests.integration.test_exactly_once_steps import RULES, Platform
@@ -257,7 +257,7 @@ class Machine(RuleBasedStateMachine):
         found = self.people()
         assert found.keys() == {frozenset(messages) for messages in wanted.values()}
         for messages, figures in found.items():
-            assert figures == fold(self.sent[message_id] for message_id in messages)
+            assert figures == spelled(fold(as_resolved(self.sent[message_id]) for message_id in messages))
         return set(found)
 
     def check_ledger(self) -> None:
@@ -311,20 +311,6 @@ def read(event: Event) -> Said:
 def as_pair(key: str) -> tuple[str, str]:
     type_, _, value = key.partition(":")
     return type_, value
-
-
-def fold(events: Iterable[Event]) -> bytes:
-    """What the profile of a person with these events says, counted one after the other."""
-    profile = new_profile(1)
-    for event in events:
-        record = as_resolved(event)
-        mark, reading = mark_of(record), MEASURE.read(record)
-        add_mark(profile, mark, record.received_at)
-        if reading.operation:
-            MEASURE.apply(profile, record, reading, digest_of(mark), today=0)
-        else:
-            note_silent(profile, record)
-    return spelled(profile)
 
 
 def spelled(profile: Profile) -> bytes:
