@@ -16,6 +16,7 @@ Kind = Literal[
 ORDER_COMPLETED = "Order Completed"
 ORDER_REFUNDED = "Order Refunded"
 ORDER_CANCELLED = "Order Cancelled"
+ORDER_ID = "order_id"  # the type of the identifier that an order is known by
 ORDER_EVENTS = frozenset({ORDER_COMPLETED, ORDER_REFUNDED, ORDER_CANCELLED})
 
 NAMED_KINDS = frozenset({"track", "order"})  # their `event` says what was done

@@ -113,6 +113,7 @@ class Node(msgspec.Struct, array_like=True):
         records: traits that were seen with it.
         ahead: the latest time of its events that were dated more than a day ahead of their receipt; 0: there was none. What
             they count in is unknown to whoever reads the clock.
+        names: of a combination (see `rules.identity.combine`): the identifiers that are said together, the strongest first.
     """
 
     key: str
@@ -124,6 +125,7 @@ class Node(msgspec.Struct, array_like=True):
     sealed: str = ""
     records: list[Traits] = []
     ahead: int = 0
+    names: list[str] = []
 
     def is_shared(self, time: int) -> bool:
         """Whether nobody can say at this time who uses it."""
@@ -138,7 +140,8 @@ class Refusal(msgspec.Struct, array_like=True):
     """A link that glues nobody together, and why.
 
     Attributes:
-        reason: ``exclusive``, ``limit``, ``shared``, ``decided``, ``size``, or one of matching (``household`` ...).
+        reason: ``exclusive``, ``limit``, ``shared``, ``decided``, ``size``, ``several`` (of a transaction), or one of
+            matching (``household`` ...).
         gives_way: the weaker identifier.
         time: of the link.
         review: whether somebody should look at it.
@@ -189,6 +192,11 @@ class Component(msgspec.Struct, array_like=True):
     history: list[Change] = []
     rules: int = 0
 
+    @property
+    def identifiers(self) -> list[str]:
+        """Keys of its identifiers, without combinations of them."""
+        return [key for key, node in self.nodes.items() if not node.names]
+
 
 class Span(msgspec.Struct, array_like=True, frozen=True):
     """From `start` on an identifier's events belong to a part of a person; `part` 0: to be found out."""
@@ -203,14 +211,18 @@ class IdRecord(msgspec.Struct, array_like=True, frozen=True):
     """What is kept for each identifier.
 
     Attributes:
-        component: 0: it was never seen with another one.
+        component: 0: it was never seen with another one, or only as `told_by` says.
         spans: ascending; the first begins at 0.
         sealed: the encrypted form of a personal identifier that has no component; else its node has it.
+        told_by: of a transaction that one identifier alone has told of, and that has no node: that identifier; "" otherwise.
+        evidence: of such a transaction: what each source says for the link to `told_by`.
     """
 
     component: int
     spans: list[Span]
     sealed: str = ""
+    told_by: str = ""
+    evidence: dict[str, Seen] = {}
 
     def at(self, time: int) -> Span:
         """The span of a time."""
@@ -235,12 +247,19 @@ def _start(span: Span) -> int:
     return span.start
 
 
-encode_record = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder().encode
 decode_record = msgspec.msgpack.Decoder(IdRecord).decode
 encode_rules = msgspec.msgpack.Encoder().encode
 decode_rules = msgspec.msgpack.Decoder(PublishedRules).decode
 _encode_component = msgspec.msgpack.Encoder().encode
 _decode_component = msgspec.msgpack.Decoder(Component).decode
+
+
+def encode_record(record: IdRecord) -> bytes:
+    """The Redis value of a record. One that nothing of a transaction is kept in looks as it did before there was such a thing:
+    writers compare bytes.
+    """
+    return _encode(record if record.told_by else (record.component, record.spans, record.sealed))
 
 
 def pack_component(component: Component, version: int, seal: Callable[[str], str] = str) -> bytes:

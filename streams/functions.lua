@@ -29,8 +29,12 @@ local function commit(_, args)
     end
   end
   at = at + expected
-  for i = at, at + set - 1, 2 do
-    redis.call('SET', args[i], args[i + 1])
+  for i = at, at + set - 1, 3 do
+    if args[i + 2] == '0' then
+      redis.call('SET', args[i], args[i + 1])
+    else
+      redis.call('SET', args[i], args[i + 1], 'EX', args[i + 2])
+    end
   end
   at = at + set
   for i = at, at + deleted - 1 do

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 import redis
 
+from cdp.clock import DAY, SECOND
 from cdp.identity import (
     Component,
     IdRecord,
@@ -25,6 +26,7 @@ from cdp.identity import (
 )
 from cdp.topics import Names
 from rules.identity.derive import derive_keys
+from rules.identity.group import rule_of
 from rules.identity.model import IdentityRules
 from rules.identity.place import Carve, Graph, Move, Placed
 from rules.identity.sight import Sighting
@@ -174,7 +176,9 @@ class IdentityGraph:
         for _ in range(ATTEMPTS):
             records = self._known(chunk, known) if known is not None else self.look_up(keys)
             known = None
-            loaded = self._load(records, len(keys) - len(records))
+            unknown = sum(key not in records and not rule_of(key, self._rules).transaction for key in keys)
+            records |= self._tellers(records)
+            loaded = self._load(records, unknown)
             if loaded is None:
                 continue
             graph, versions = loaded
@@ -190,6 +194,11 @@ class IdentityGraph:
         candidates = {key for located in chunk for key in located.sighting.candidates}
         mine = {key: known[key] for located in chunk for key in located.sighting.keys if key in known}
         return mine | self.look_up(sorted(candidates - known.keys()))
+
+    def _tellers(self, records: Mapping[str, IdRecord]) -> dict[str, IdRecord]:
+        """What is kept of those who told of transactions, and were not asked for: they may be linked now."""
+        wanted = {record.told_by for record in records.values()} - records.keys() - {""}
+        return self.look_up(sorted(wanted)) if wanted else {}
 
     def _load(self, records: Mapping[str, IdRecord], unknown: int) -> tuple[Graph, dict[int, bytes]] | None:
         """The part of the graph that the records belong to, and its components' versions; None if it changed meanwhile."""
@@ -227,7 +236,7 @@ class IdentityGraph:
             if key not in graph.loaded:  # for those that had a component its version tells
                 before = read.get(key)
                 commit.expect(prefix + key, encode_record(before) if before is not None else b"")
-            commit.set(prefix + key, encode_record(record))
+            commit.set(prefix + key, encode_record(record), self._memory(key) if record.told_by else 0)
         for number, version in versions.items():
             if number in graph.touched or number in graph.absorbed:
                 commit.expect(names.component_key(number), version)
@@ -242,6 +251,10 @@ class IdentityGraph:
             for word in words:
                 commit.queue(names.moves_key(partition), _encode_said(word), word.offset)
         return self._functions.commit(names.prefix, commit.arguments())
+
+    def _memory(self, key: str) -> int:
+        """How long, in seconds, it is remembered who told of a transaction that has linked nothing; 0: for ever."""
+        return rule_of(key, self._rules).lifetime_days * (DAY // SECOND)
 
     # -- what was said ---------------------------------------------------------------------------------------------
 
@@ -287,7 +300,7 @@ class Commit:
 
     def __init__(self) -> None:
         self._expected: list[bytes | str] = []
-        self._set: list[bytes | str] = []
+        self._set: list[bytes | str | int] = []
         self._deleted: list[bytes | str] = []
         self._queued: list[bytes | str | int] = []
 
@@ -295,9 +308,9 @@ class Commit:
         """The key must begin with these bytes; empty: it must not be there."""
         self._expected += (key, value)
 
-    def set(self, key: str, value: bytes) -> None:
-        """Write a key."""
-        self._set += (key, value)
+    def set(self, key: str, value: bytes, seconds: int = 0) -> None:
+        """Write a key, for so many seconds; 0: for ever."""
+        self._set += (key, value, seconds)
 
     def delete(self, key: str) -> None:
         """Remove a key."""

@@ -8,7 +8,7 @@ import xxhash
 
 from cdp.clock import DAY, Calendar
 from cdp.errors import InvalidEvent
-from cdp.events import is_order
+from cdp.events import ORDER_ID, is_order
 from cdp.operations import check_operation
 from cdp.orders import MAX_AMOUNT, OrderEvent, parse_order
 from cdp.profile import FINAL, FULL_REFUND, ID_DIGEST, MARK, MONEY, PAYLOAD_DIGEST, Moment, Order, Placed, Profile, newer_seal
@@ -137,6 +137,8 @@ class Measure:
 def record_identifiers(profile: Profile, event: Resolved) -> None:
     """Keep when each identifier was first seen, and what a personal one is, sealed."""
     for identifier in event.ids:
+        if identifier.type == ORDER_ID and len(event.ids) > 1:
+            continue  # there may be thousands; the orders themselves are kept
         key = f"{identifier.type}:{identifier.value}"
         seen = profile.identifiers.get(key)
         if seen is None or event.time < seen:

@@ -13,6 +13,7 @@ from cdp.events import EMPTY_OBJECT, DeadLetter, Identifier, decode_event, encod
 from cdp.identity import IdRecord, Seen
 from cdp.mask import mask_all
 from rules.identity import normalise, number_identity_rules
+from rules.identity.combine import choose
 from rules.identity.decide import bar
 from rules.identity.derive import derive_values
 from rules.identity.match_people import record_key
@@ -182,7 +183,7 @@ class ResolveStep:
             raise InvalidEvent("missing_identifier", "ids", "no identifier that identifies anybody.")
         if any(form is None or not form.is_unchanged for form in forms):
             value = self._rewrite(value)
-        sighting = _sighting(envelope, ids, value)
+        sighting = _sighting(envelope, ids, value, self._rules)
         sealed = {f"{one.type}:{one.value}": one.sealed for one in envelope.ids if one.sealed}
         return _Accepted(value, replace(sighting, record=record, sealed=sealed) if record or sealed else sighting)
 
@@ -223,6 +224,7 @@ class ResolveStep:
             else:
                 slow.append(index)
                 changed.update(sighting.keys)
+                changed.update(known[key].told_by for key in sighting.ids if key in known)
         located = [Located(accepted[index].sighting, rows[index][1], rows[index][2]) for index in slow]
         places, evidence = self._graph.place(located, known, self._now())
         placed.update(zip(slow, places, strict=True))
@@ -237,18 +239,25 @@ class ResolveStep:
             return None
         if not self._traits_known(sighting):
             return None
-        spans = []
-        for key in sighting.ids:
-            record = known.get(key)
-            if record is None or not (span := record.at(sighting.time)).part:
-                return None
-            spans.append(span)
+        if not all(key in known for key in sighting.ids):
+            return None
         for key in sighting.ids[1:]:
             pair = sighting.source, sighting.ids[0], key
             if pair not in self._evidence or not says_nothing_new(self._evidence[pair], sighting):
                 return None
-        first = spans[0]
-        return Placed(first.part, first.person)
+        record = known.get(self._counted_under(sighting, known))
+        if record is None or not (span := record.at(sighting.time)).part:
+            return None
+        return Placed(span.part, span.person)
+
+    def _counted_under(self, sighting: Sighting, known: Mapping[str, IdRecord]) -> str:
+        """The identifier, or combination, under which an event counts that tells nothing new."""
+        if not sighting.combined:
+            return sighting.ids[0]
+        strongest, *others = sighting.combined
+        if all(self._evidence[sighting.source, strongest, other] is None for other in others):  # too much hangs together
+            return choose(sighting.combined, lambda key: known[key].at(sighting.time))
+        return sighting.combination
 
     def _traits_known(self, sighting: Sighting) -> bool:
         """Whether the graph has an event's traits; they are taken for known from then on."""
@@ -279,6 +288,6 @@ def _commands(change: Move | Carve, now: int) -> list[Output]:
     return [*commands, *records.merges(change, now)]
 
 
-def _sighting(envelope: _Envelope, ids: tuple[str, ...], value: bytes) -> Sighting:
+def _sighting(envelope: _Envelope, ids: tuple[str, ...], value: bytes, rules: IdentityRules) -> Sighting:
     told = Told(envelope.kind, envelope.event, bytes(decode_event(value).properties) if envelope.kind == "decision" else b"")
-    return read_sighting(ids, told, envelope.time, envelope.received_at, envelope.source.name, envelope.message_id)
+    return read_sighting(ids, told, envelope.time, envelope.received_at, rules, envelope.source.name, envelope.message_id)

@@ -106,4 +106,54 @@ HISTORIES: Mapping[str, History] = {
         ],
         [{"1", "2", "3", "4"}],
     ),
+    # Each is counted by the device that is its member's, though the address says nothing any more.
+    "members with one address keep what their devices say with it": History(
+        [
+            ("user_id:ann device_id:a email:house@shop.example", "ann 1", "identify"),
+            ("user_id:bob device_id:b email:house@shop.example", "bob 1", "identify"),
+            ("device_id:a email:house@shop.example", "ann 2"), ("device_id:b email:house@shop.example", "bob 2"),
+            ("email:house@shop.example", "nobody 1"), ("device_id:a device_id:b email:house@shop.example", "nobody 2"),
+            ("device_id:new email:house@shop.example", "visitor"), ("device_id:a", "ann 3"),
+        ],
+        [{"ann 1", "ann 2", "ann 3"}, {"bob 1", "bob 2"}, {"nobody 1", "nobody 2"}, {"visitor"}],
+    ),
+    "what a device said with an address before that was shared": History(
+        [
+            ("device_id:b email:house@shop.example", "1"), ("user_id:ann email:house@shop.example", "2", "identify"),
+            ("device_id:b email:house@shop.example", "3"), ("user_id:bob email:house@shop.example", "4", "identify"),
+            ("device_id:b email:house@shop.example", "5"), ("device_id:b", "6"),
+        ],
+        [{"1", "2", "3", "5", "6"}, {"4"}],
+    ),
+    "an order that a browser and a server tell of": History(
+        [
+            ("anonymous_id:browser", "looks around"), ("anonymous_id:browser order_id:o1", "browser"),
+            ("phone:13900000001 order_id:o1", "server"), ("order_id:o1", "refund"), ("phone:13900000001", "comes back"),
+        ],
+        [{"looks around", "browser", "server", "refund", "comes back"}],
+    ),
+    "a refund that comes before its order": History(
+        [("order_id:o1", "refund"), ("user_id:u order_id:o1", "order"), ("user_id:u", "later"), ("order_id:o2", "else")],
+        [{"refund", "order", "later"}, {"else"}],
+    ),
+    # Two shops with one numbering: each order is its buyer's, and what only the number says is nobody's.
+    "one order number of two buyers glues nobody": History(
+        [
+            ("phone:13900000001 order_id:1001", "ann"), ("phone:13900000002 order_id:1001", "bob"), ("order_id:1001", "refund"),
+            ("phone:13900000001", "ann 2"), ("anonymous_id:browser order_id:1001", "visitor"),
+        ],
+        [{"ann", "ann 2"}, {"bob"}, {"refund"}, {"visitor"}],
+    ),
+    "one order number of two members glues nobody": History(
+        [
+            ("user_id:ann order_id:7", "ann"), ("anonymous_id:browser order_id:7", "browser"),
+            ("user_id:bob order_id:7", "bob"), ("user_id:ann", "ann 2"),
+        ],
+        [{"ann", "ann 2"}, {"browser"}, {"bob"}],
+    ),
+    # Orders lie years apart: that says nothing of how long a browser is used.
+    "many orders of one buyer stay one person": History(
+        [("phone:13900000001 order_id:a", "1"), ("phone:13900000001 order_id:b", "2"), ("order_id:a", "3"), ("order_id:b", "4")],
+        [{"1", "2", "3", "4"}],
+    ),
 }  # fmt: skip

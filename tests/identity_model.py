@@ -18,6 +18,7 @@ class Type:
     strength: float = 1.0
     limits: dict[str, int] = field(default_factory=dict)
     lifetime: int = 0
+    transaction: bool = False
 
     @property
     def exclusive(self) -> bool:
@@ -106,22 +107,49 @@ class Answer:
 
     def people(self, events: list[Said]) -> dict[str, object]:
         """See `people`."""
-        return {said.message_id: self.person(strongest_first(said, self.types), said.time) for said in events if said.ids}
+        return {
+            said.message_id: self.person(ids[:1] if said.kind in ("unbind", "decision") else ids, said.time)
+            for said in events
+            if (ids := strongest_first(said, self.types))
+        }
 
     def is_shared(self, identifier: tuple, time: int) -> bool:
         return identifier in self.shared and time > self.shared[identifier]
 
     def person(self, ids: list[tuple], time: int) -> object:
-        if self.is_shared(ids[0], time):
-            return ("nobody in particular", ids[0])
-        point = (ids[0], self.epoch(ids[0], time))
+        """The strongest's; of one that serves several people the person's whom all others name that do not."""
+        if not self.is_shared(ids[0], time):
+            return self.group_of(ids[0], time)
+        named = {
+            self.group_of(one, time) for one in ids[1:] if not self.types[one[0]].transaction and not self.is_shared(one, time)
+        }
+        return named.pop() if len(named) == 1 else ("nobody in particular", ids[0])
+
+    def group_of(self, identifier: tuple, time: int) -> object:
+        point = (identifier, self.epoch(identifier, time))
         return frozenset(self.groups.get(point, {point}))
+
+    def speaks(self, identifier: tuple) -> list[tuple]:
+        """The pairs that say when an identifier was in use: a transaction says so of itself only."""
+        mine = [pair for pair in self.known.pairs if identifier in pair]
+        if self.types[identifier[0]].transaction:
+            return mine
+        return [pair for pair in mine if not any(self.types[end[0]].transaction for end in pair)]
+
+    def links_several(self, pair: tuple) -> bool:
+        """Whether an end is a transaction of which two identifiers of one type told."""
+        for end in pair:
+            if self.types[end[0]].transaction:
+                others = [one for other in self.known.pairs if end in other for one in other if one != end]
+                if len({one[0] for one in others}) < len(set(others)):
+                    return True
+        return False
 
     def epoch(self, identifier: tuple, time: int) -> int:
         ends = {time + 1 for time in self.known.unbound[identifier]}
         days = self.types[identifier[0]].lifetime
         if days:
-            mine = [pair for pair in self.known.pairs if identifier in pair]
+            mine = self.speaks(identifier)
             seen = sorted(
                 {
                     moment
@@ -168,7 +196,7 @@ class Answer:
         for pair in self.known.pairs:
             a, b = sorted(pair, key=":".join)
             _, verdict = self.known.decided.get(pair, (0, ""))
-            if verdict == "apart":
+            if verdict == "apart" or (not verdict and self.links_several(pair)):
                 continue
             earliest: dict[tuple, int] = {}
             for moment in self.known.moments(pair):
@@ -190,7 +218,7 @@ class Answer:
         return found
 
     def last_seen(self, identifier: tuple, time: int) -> tuple:
-        mine = [pair for pair in self.known.pairs if identifier in pair]
+        mine = self.speaks(identifier)
         seen = [moment for pair in mine for moment in self.known.moments(pair) if moment <= time]
         return identifier, self.epoch(identifier, max(seen, default=time))
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cdp.identity import Component, Decision
+from rules.identity.combine import owner_of
 from rules.identity.group import SHARED, Vertex, group, rule_of, type_of
 from rules.identity.match_people import Base
 from rules.identity.model import IdentityRules
@@ -31,7 +32,7 @@ class Bases:
 def find_bases(graph: Graph, sightings: Sequence[Sighting], traits: Sequence[Mapping[str, str]], rules: IdentityRules) -> Bases:
     """Everybody whom a sighting is of."""
     name_of = _names(graph, rules)
-    vertices = [graph.vertex(sighting.ids, sighting.time) if sighting.ids else None for sighting in sightings]
+    vertices = [_vertex(graph, sighting, name_of) if sighting.ids else None for sighting in sightings]
     of_sighting = [None if vertex is None else name_of.get(vertex) or _name(vertex) for vertex in vertices]
     since: dict[str, int] = {}
     records: dict[str, dict[tuple[tuple[str, str], ...], Mapping[str, str]]] = {}
@@ -41,7 +42,7 @@ def find_bases(graph: Graph, sightings: Sequence[Sighting], traits: Sequence[Map
             continue
         since[name] = min(sighting.time, since.get(name, sighting.time))
         lone.setdefault(name, vertex)
-        if values and vertex[1] != SHARED:  # what nobody in particular says is nobody's
+        if values and graph.vertex(sighting.ids[0], sighting.time)[1] != SHARED:  # what nobody in particular says is nobody's
             records.setdefault(name, {})[tuple(sorted(values.items()))] = values
     owned = _owned(graph, name_of)
     said = {name: [values for _, values in sorted(theirs.items())] for name, theirs in records.items()}
@@ -52,6 +53,12 @@ def find_bases(graph: Graph, sightings: Sequence[Sighting], traits: Sequence[Map
     of_key |= {vertex[0]: name for name, vertex in lone.items() if vertex not in name_of and vertex[1] != SHARED}
     decisions = [decision for component in graph.components.values() for decision in component.decisions]
     return Bases(people, of_sighting, of_key, decisions)
+
+
+def _vertex(graph: Graph, sighting: Sighting, name_of: Mapping[Vertex, str]) -> Vertex:
+    """What says whose an event is."""
+    names = sighting.combined or sighting.ids[:1]
+    return owner_of([graph.vertex(key, sighting.time) for key in names], lambda vertex: name_of.get(vertex, vertex))
 
 
 def _names(graph: Graph, rules: IdentityRules) -> dict[Vertex, str]:

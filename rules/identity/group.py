@@ -7,7 +7,7 @@ nobody of them, and what only it says belongs to a person of its own.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -64,8 +64,15 @@ def rule_of(key: str, rules: IdentityRules) -> IdentifierType:
     return rules.identifiers.get(type_of(key), UNDECLARED)
 
 
+def vertex_at(key: str, time: int, cuts: Sequence[int], shared_from: int) -> Vertex:
+    """What an identifier is at a time; `shared_from` below 0: it never serves several people."""
+    if 0 <= shared_from < time:
+        return key, SHARED
+    return key, bisect_right(cuts, time) if cuts else 0
+
+
 def group(component: Component, rules: IdentityRules) -> Grouping:
-    """Let the identifiers of a component fall into people."""
+    """Let the identifiers of a component fall into people; combinations of them are left out."""
     return _group_as_one(component, rules) or _group_by_links(component, rules)
 
 
@@ -74,23 +81,42 @@ def _group_as_one(component: Component, rules: IdentityRules) -> Grouping | None
     if component.decisions:
         return None
     counts: dict[str, int] = {}
-    mortal: dict[str, int] = {}  # identifiers that lead to their person for some time only: how long
+    mortal: dict[str, int] = {}
+    transactions: set[str] = set()
     for key, node in component.nodes.items():
+        if node.names:
+            continue
         if node.unbound or node.records:
             return None
         type_ = type_of(key)
         rule = rules.identifiers.get(type_, UNDECLARED)
+        if rule.transaction:
+            transactions.add(key)
         count = counts[type_] = counts.get(type_, 0) + 1
         if count > rule.surely_allowed:
             return None
         if rule.lifetime_days:
             mortal[key] = rule.lifetime_days * DAY
+    if transactions and links_several(component, transactions):
+        return None
+    cuts = _single_cuts(component, mortal, transactions)
+    return Grouping((tuple((key, 0) for key in sorted(cuts)),), cuts, {}, ()) if cuts is not None else None
+
+
+def _single_cuts(
+    component: Component, mortal: Mapping[str, int], transactions: Collection[str]
+) -> dict[str, tuple[int, ...]] | None:
+    """Where epochs end if each identifier has but one that links touch; None if one has several.
+
+    Args:
+        mortal: identifiers that lead to their person for some time only, and how long.
+    """
     seen: dict[str, list[int]] = {key: [] for key in mortal}
     for link in component.links:
-        for key in (link.a, link.b):
-            if key in seen:
+        for key, other in ((link.a, link.b), (link.b, link.a)):
+            if key in seen and (other not in transactions or key in transactions):
                 seen[key] += link.moments()
-    cuts: dict[str, tuple[int, ...]] = dict.fromkeys(component.nodes, ())
+    cuts: dict[str, tuple[int, ...]] = dict.fromkeys(component.identifiers, ())
     for key, moments in seen.items():
         if not moments:
             continue
@@ -98,19 +124,33 @@ def _group_as_one(component: Component, rules: IdentityRules) -> Grouping | None
         if last - min(moments) > mortal[key]:
             return None
         cuts[key] = (last + mortal[key],)
-    return Grouping((tuple((key, 0) for key in sorted(component.nodes)),), cuts, {}, ())
+    return cuts
+
+
+def links_several(component: Component, transactions: Collection[str]) -> set[str]:
+    """Those of some transactions that were told of by two identifiers of one type: two people's, or no transaction at all."""
+    ends: dict[tuple[str, str], set[str]] = {}
+    for link in component.links:
+        for key, other in ((link.a, link.b), (link.b, link.a)):
+            if key in transactions:
+                ends.setdefault((key, type_of(other)), set()).add(other)
+    return {key for (key, _), others in ends.items() if len(others) > 1}
 
 
 def _group_by_links(component: Component, rules: IdentityRules) -> Grouping:
-    links_of: dict[str, list[Link]] = {key: [] for key in component.nodes}
+    identifiers = component.identifiers
+    transactions = {key for key in identifiers if rule_of(key, rules).transaction}
+    links_of: dict[str, list[Link]] = {key: [] for key in identifiers}
     for link in component.links:
-        links_of[link.a].append(link)
-        links_of[link.b].append(link)
+        for key in (link.a, link.b):
+            if not (transactions and _is_of_transaction(link, key, rules)):
+                links_of[key].append(link)
+    several = links_several(component, transactions)
     decided = standing(component)
     shared: dict[str, int] = {}
     while True:
-        cuts = {key: _cuts(node, links_of[key], shared, rules) for key, node in component.nodes.items()}
-        attempt = _Attempt(component, rules, cuts, shared, decided)
+        cuts = {key: _cuts(component.nodes[key], links_of[key], shared, rules) for key in identifiers}
+        attempt = _Attempt(component, rules, cuts, shared, decided, several)
         attempt.run()
         if not attempt.contested:
             return attempt.grouping()
@@ -161,13 +201,14 @@ class _Attempt:
     cuts: Mapping[str, tuple[int, ...]]
     shared: Mapping[str, int]
     decided: Mapping[Pair, Decision]
+    several: Collection[str]
     people: dict[Vertex, _Person] = field(default_factory=dict)
     attached: dict[Vertex, int] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     contested: list[tuple[int, str]] = field(default_factory=list)
 
     def run(self) -> None:
-        for key in self.component.nodes:
+        for key in self.cuts:
             self._person((key, 0))
         for edge in sorted(self._edges()):
             self._take(edge)
@@ -179,11 +220,7 @@ class _Attempt:
         return Grouping(tuple(groups), self.cuts, dict(self.shared), tuple(refusals))
 
     def _vertex(self, key: str, time: int) -> Vertex:
-        since = self.shared.get(key)
-        if since is not None and time > since:
-            return key, SHARED
-        cuts = self.cuts[key]
-        return key, bisect_right(cuts, time) if cuts else 0
+        return vertex_at(key, time, self.cuts[key], self.shared.get(key, -1))
 
     def _edges(self) -> list[Edge]:
         edges = []
@@ -191,6 +228,9 @@ class _Attempt:
             decision = self.decided.get((link.a, link.b))
             if decision is not None and decision.verdict == "apart":
                 self.refusals.append(Refusal(link.a, link.b, "decided", self._weaker(link.a, link.b), link.first))
+                continue
+            if decision is None and (link.a in self.several or link.b in self.several):
+                self.refusals.append(self._of_several(link))
                 continue
             one, two = rule_of(link.a, self.rules), rule_of(link.b, self.rules)
             seen: dict[tuple[Vertex, Vertex], int] = {}
@@ -219,7 +259,7 @@ class _Attempt:
         now = self._vertex(key, time)
         if now[1] == SHARED:
             return now
-        return self._vertex(key, last_seen(self.component, key, time))
+        return self._vertex(key, last_seen(self.component, key, time, self.rules))
 
     def _person(self, vertex: Vertex) -> _Person:
         person = self.people.get(vertex)
@@ -265,15 +305,32 @@ class _Attempt:
         if exclusive and not both_exclusive and weaker[0] not in self.shared:
             self.contested.append((max(edge.time, self.attached.get(weaker, edge.time)), weaker[0]))
 
+    def _of_several(self, link: Link) -> Refusal:
+        key = link.a if link.a in self.several else link.b
+        detail = f"this {type_of(key)} was told of by several identifiers of one type"
+        return Refusal(link.a, link.b, "several", key, link.first, detail)
+
     def _weaker(self, a: str, b: str) -> str:
         """The end that gives way: of the lower priority, else the one whose name comes later."""
         return max((a, b), key=lambda key: (rule_of(key, self.rules).priority, key))
 
 
-def last_seen(component: Component, key: str, time: int) -> int:
+def last_seen(component: Component, key: str, time: int, rules: IdentityRules) -> int:
     """When an identifier was last seen with another one, up to a time; that time itself if it never was."""
-    seen = [when for link in component.links if key in (link.a, link.b) for when in link.moments() if when <= time]
+    seen = [
+        when
+        for link in component.links
+        if key in (link.a, link.b) and not _is_of_transaction(link, key, rules)
+        for when in link.moments()
+        if when <= time
+    ]
     return max(seen, default=time)
+
+
+def _is_of_transaction(link: Link, key: str, rules: IdentityRules) -> bool:
+    """Whether a link joins an identifier to a transaction: that says nothing of how long a device, for example, is used."""
+    other = link.b if key == link.a else link.a
+    return rule_of(other, rules).transaction and not rule_of(key, rules).transaction
 
 
 def broken_limit(

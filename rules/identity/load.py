@@ -78,7 +78,10 @@ def _identifier(entry: Entry, blocked: tuple[str, ...], patterns: tuple[re.Patte
         blocked_patterns=(*patterns, *entry.patterns("blocked_patterns")),
         lifetime_days=entry.whole("lifetime_days", 0, 36_500, 0),
         personal=entry.take("personal", bool, False),
+        transaction=entry.take("transaction", bool, False),
     )
+    if rule.transaction and rule.limits:
+        raise entry.fail("transaction", "has no limits of its own: it links one value of each type")
     entry.done()
     return rule
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from cdp.identity import Component
+from rules.identity.combine import combine
 from rules.identity.group import SHARED, Grouping, Vertex, group, rule_of, type_of
 from rules.identity.match_people import Base, between_bases, match_people
 from rules.identity.model import IdentityRules
@@ -15,7 +16,11 @@ _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def find_people(component: Component, rules: IdentityRules) -> Grouping:
-    """Let the identifiers of a component fall into people."""
+    """Let the identifiers of a component, and the combinations of them, fall into people."""
+    return combine(component, _find_people(component, rules))
+
+
+def _find_people(component: Component, rules: IdentityRules) -> Grouping:
     grouping = group(component, rules)
     if rules.matching is None or not any(node.records for node in component.nodes.values()):
         return grouping

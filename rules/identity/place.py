@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from cdp.clock import DAY
-from cdp.identity import HISTORY_KEPT, Change, Component, IdRecord, Node, Refusal, Seen, Span
+from cdp.identity import HISTORY_KEPT, Change, Component, IdRecord, Link, Node, Refusal, Seen, Span
+from rules.identity.combine import choose
 from rules.identity.compare import compare
 from rules.identity.decide import bar
-from rules.identity.group import SHARED, Grouping, Vertex, standing
+from rules.identity.group import SHARED, Grouping, Vertex, links_several, rule_of, standing, vertex_at
 from rules.identity.model import IdentityRules
 from rules.identity.people import find_people
-from rules.identity.sight import Sighting, decide, find_link, see_link, see_traits, see_unbinding
+from rules.identity.sight import Sighting, decide, find_link, see, see_link, see_traits, see_unbinding
 
 END = 2**62  # later than all times
 AHEAD = DAY  # an event that is dated further ahead of its receipt is of another time than the clock's
@@ -87,6 +88,7 @@ class Graph:
         loaded: identifiers of the components as they came.
         changes: how many changes were made.
         fresh: numbers that were given for the event at hand: nothing was counted under them, so that nothing moves.
+        admitted: transactions that got a node for the event at hand.
     """
 
     rules: IdentityRules
@@ -101,6 +103,7 @@ class Graph:
     loaded: frozenset[str] = frozenset()
     changes: int = 0
     fresh: set[int] = field(default_factory=set)
+    admitted: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """The records of all identifiers of a component follow from it."""
@@ -110,25 +113,29 @@ class Graph:
                 self.records[key] = IdRecord(component.id, spans_of(component, node))
 
     def place(self, sighting: Sighting) -> Placed:
-        """Take the event's evidence in, and say whose it is: the person's for whom its strongest identifier stands."""
+        """Take the event's evidence in, and say whose it is, see `rules.identity.combine.owner_of`."""
         self.fresh.clear()
+        self.admitted.clear()
         changes = self._learn(sighting)
+        key = self._counted_under(sighting)
         if is_ahead(sighting):
-            node = self._component(sighting.ids[0]).nodes[sighting.ids[0]]
+            node = self._component(key).nodes[key]
             if sighting.time > node.ahead:
                 node.ahead = sighting.time
-                self.touched.add(self.records[sighting.ids[0]].component)
-        part, person, opened = self._find_part(sighting)
+                self.touched.add(self.records[key].component)
+        part, person, opened = self._find_part(key, sighting)
         return Placed(part, person, (*changes, *opened))
 
-    def vertex(self, ids: Sequence[str], time: int) -> Vertex:
-        """What says whose these identifiers, the strongest first, are at a time: the strongest, and its epoch."""
-        key = ids[0]
+    def vertex(self, key: str, time: int) -> Vertex:
+        """What an identifier is at a time."""
         record = self.records.get(key)
         return _vertex(self.components[record.component].nodes[key], time) if record and record.component else (key, 0)
 
     def seen(self, one: str, two: str, source: str) -> Seen | None:
         """What the graph holds now of a source's evidence for a link."""
+        other = self.records.get(two)
+        if other is not None and other.told_by == one:
+            return other.evidence.get(source)
         record = self.records.get(one)
         if record is None or not record.component:
             return None
@@ -138,16 +145,9 @@ class Graph:
     # -- what an event says ----------------------------------------------------------------------------------------
 
     def _learn(self, sighting: Sighting) -> tuple[Move | Carve, ...]:
-        changed: list[str] = []
-        for one, two in sighting.pairs:
-            # What is seen with somebody whom nobody knows says nothing. While they are few it is kept all the same: it says
-            # something if it turns out later that they are not shared.
-            is_shared = self._is_shared(one, sighting.time) or self._is_shared(two, sighting.time)
-            if is_shared and self._would_be(one, two) > CROWD:
-                continue
-            component = self._unite(one, two, sighting.time)
-            if component is not None and (see_link(component, one, two, sighting) or component.rules != self.rules.version):
-                changed.append(two)
+        changed = self._learn_links(sighting)
+        if self._is_new_combination(sighting):
+            changed.append(sighting.combination)
         for decision in sighting.decisions:
             component = self._unite(decision.a, decision.b, sighting.time)
             for key in (decision.a, decision.b):  # what would be too large together remembers it on both sides
@@ -162,10 +162,77 @@ class Graph:
         if sighting.record and not self._is_shared(sighting.ids[0], sighting.time) and self._compare(sighting):
             changed.append(sighting.ids[0])
         self._note_sealed(sighting)
+        if sighting.ids[0] in self.records:
+            self._record(sighting.ids[0])
+        changed += self.admitted
         changes: list[Move | Carve] = []
         for number in dict.fromkeys(self.records[key].component for key in changed):
             changes += self._regroup(self.components[number], sighting)
         return tuple(changes)
+
+    def _learn_links(self, sighting: Sighting) -> list[str]:
+        changed = []
+        for one, two in sighting.pairs:
+            if self._links_nothing(one, two, sighting):
+                continue
+            # What is seen with somebody whom nobody knows says nothing. While they are few it is kept all the same: it says
+            # something if it turns out later that they are not shared.
+            is_shared = self._is_shared(one, sighting.time) or self._is_shared(two, sighting.time)
+            if is_shared and self._would_be(one, two) > CROWD:
+                continue
+            component = self._unite(one, two, sighting.time)
+            if component is not None and (see_link(component, one, two, sighting) or component.rules != self.rules.version):
+                changed.append(two)
+        return changed
+
+    def _links_nothing(self, one: str, two: str, sighting: Sighting) -> bool:
+        """Take in who tells of a transaction, as long as the graph need not know: one identifier does, or several of one type."""
+        if not rule_of(two, self.rules).transaction:
+            return False
+        record = self.records.get(two)
+        if record is None:
+            self._keep(two, IdRecord(0, [Span(0, 0, 0)], told_by=one, evidence=_more({}, sighting)))
+            return True
+        if record.told_by == one:
+            if (evidence := _more(record.evidence, sighting)) != record.evidence:
+                self._keep(two, msgspec.structs.replace(record, evidence=evidence))
+            return True
+        if not record.component:
+            return False
+        component = self.components[record.component]
+        return find_link(component, one, two) is None and bool(links_several(component, {two}))
+
+    def _admit(self, key: str, record: IdRecord) -> None:
+        """Give a transaction, of which one identifier has told, its node."""
+        component = self._component(record.told_by)
+        number = self.draw_number()
+        self.fresh.add(number)
+        component.nodes[key] = Node(key, [number])
+        a, b = sorted((key, record.told_by))
+        component.links.append(Link(a, b, _more(record.evidence)))
+        self._keep(key, IdRecord(component.id, [Span(0, number, number)]))
+        self.touched.add(component.id)
+        self.admitted.append(key)
+
+    def _is_new_combination(self, sighting: Sighting) -> bool:
+        """Give what several identifiers say together a node, if they hang together."""
+        key = sighting.combination
+        if not sighting.combined or key in self.records:
+            return False
+        component = self._component_of_all(sighting.combined)
+        if component is None:
+            return False
+        number = self.draw_number()
+        self.fresh.add(number)
+        component.nodes[key] = Node(key, [number], names=list(sighting.combined))
+        self._keep(key, IdRecord(component.id, [Span(0, number, number)]))
+        self.touched.add(component.id)
+        return True
+
+    def _component_of_all(self, keys: Sequence[str]) -> Component | None:
+        records = [self.records.get(key) for key in keys]
+        numbers = {record.component if record is not None else 0 for record in records}
+        return self.components.get(numbers.pop()) if len(numbers) == 1 else None
 
     def _compare(self, sighting: Sighting) -> bool:
         """Take in what traits say: who may be the same person hangs together. Returns whether it was not known."""
@@ -188,7 +255,7 @@ class Graph:
         for key in (one, two):
             record = self.records.get(key)
             component = self.components[record.component] if record and record.component else None
-            found[component.id if component else key] = len(component.nodes) if component else 1
+            found[component.id if component else key] = len(component.identifiers) if component else 1
         return sum(found.values())
 
     def _note_sealed(self, sighting: Sighting) -> None:
@@ -210,7 +277,7 @@ class Graph:
         first, second = self._component(one), self._component(two)
         if first is second:
             return first
-        if len(first.nodes) + len(second.nodes) > MAX_NODES:
+        if len(first.identifiers) + len(second.identifiers) > MAX_NODES:
             self._refuse_size(first, one, two, time)
             return None
         into, gone = sorted((first, second), key=lambda component: component.id)
@@ -291,7 +358,7 @@ class Graph:
             for start, end, part in _differing(old, spans_of(component, node)):
                 if start < last and (into := _number(component, _vertex(node, start))):
                     sources = [part] if part else _numbers(node)
-                    found += [(one, into, start, min(end, last)) for one in sources if one != into]
+                    found += [(one, into, start, min(end, last)) for one in sources if one != into and one not in self.fresh]
         return found
 
     def _number_vertex(self, component: Component, node: Node, time: int) -> int:
@@ -322,13 +389,29 @@ class Graph:
             return False
         return self.components[record.component].nodes[key].is_shared(time)
 
-    def _find_part(self, sighting: Sighting) -> tuple[int, int, list[Carve]]:
+    def _counted_under(self, sighting: Sighting) -> str:
+        """The identifier, or combination, under which an event counts."""
+        if not sighting.combined:
+            return sighting.ids[0]
+        if sighting.combination in self.records:
+            return sighting.combination
+        # They do not hang together: too many do.
+        return choose(sighting.combined, lambda key: self._span(key, sighting.time))
+
+    def _span(self, key: str, time: int) -> Span:
+        record = self._record(key)
+        if not record.component:
+            return record.spans[0]
+        component = self.components[record.component]
+        return IdRecord(0, spans_of(component, component.nodes[key])).at(time)
+
+    def _find_part(self, key: str, sighting: Sighting) -> tuple[int, int, list[Carve]]:
         """The part in which an identifier's events of a time count, its person, and what that reassigns.
 
         The first event of an epoch gives it a number. Others of its time, dated ahead of theirs, may have counted in an earlier
         epoch, as nobody knew then that it would end before.
         """
-        key, time = sighting.ids[0], sighting.time
+        time = sighting.time
         record = self._record(key)
         if not record.component:
             return record.spans[0].part, record.spans[0].person, []
@@ -355,6 +438,9 @@ class Graph:
             number = self.draw_number()
             self.fresh.add(number)
             record = self._keep(key, IdRecord(0, [Span(0, number, number)]))
+        elif record.told_by:
+            self._admit(key, record)
+            record = self.records[key]
         return record
 
     def _keep(self, key: str, record: IdRecord) -> IdRecord:
@@ -396,8 +482,16 @@ def _remember(component: Component, grouping: Grouping, version: int) -> None:
         node.shared_from = grouping.shared_from.get(key, -1)
 
 
+def _more(evidence: Mapping[str, Seen], sighting: Sighting | None = None) -> dict[str, Seen]:
+    """A copy of evidence for a link, with what an event adds."""
+    copy = {source: Seen(seen.first, list(seen.days), seen.bound) for source, seen in evidence.items()}
+    if sighting is not None:
+        see(copy, sighting)
+    return copy
+
+
 def _vertex(node: Node, time: int) -> Vertex:
-    return node.key, SHARED if node.is_shared(time) else node.epoch(time)
+    return vertex_at(node.key, time, node.cuts, node.shared_from)
 
 
 def _number(component: Component, vertex: Vertex) -> int:
@@ -435,7 +529,7 @@ def spans_of(component: Component, node: Node) -> list[Span]:
             number = _number(component, (node.key, node.epoch(start)))
             spans.append(Span(start, number, component.people.get(number, 0)))
     if shared_from is not None:
-        spans.append(Span(shared_from, node.shared, node.shared, True))
+        spans.append(Span(shared_from, node.shared, component.people.get(node.shared, node.shared), True))
     return spans
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.identity import REGROUP, Decision, Verdict
+from rules.identity.combine import combination_key, combined
 from rules.identity.model import IdentityRules
 from rules.identity.normalise import normalise
 from rules.identity.sight import Sighting, is_express
@@ -61,7 +62,7 @@ def strongest_first(forms: Iterable[Form | None]) -> tuple[str, ...]:
 
 
 def read_sighting(
-    ids: tuple[str, ...], told: Told, time: int, received_at: int, source: str = "", message_id: str = ""
+    ids: tuple[str, ...], told: Told, time: int, received_at: int, rules: IdentityRules, source: str = "", message_id: str = ""
 ) -> Sighting:
     """What an event says. Raises InvalidEvent if it is a decision that says nothing.
 
@@ -70,9 +71,10 @@ def read_sighting(
     """
     regroups = told.kind == "decision" and told.event == REGROUP
     decisions = read_decisions(told.event, time, told.properties) if told.kind == "decision" and not regroups else ()
+    names = combined(ids, rules) if told.kind not in ("decision", "unbind") else ()
     return Sighting(
         ids, time, received_at, source, message_id, is_express(told.kind, told.event), told.kind == "unbind",
-        decisions=decisions, regroups=regroups,
+        decisions=decisions, regroups=regroups, combined=names, combination=combination_key(names),
     )  # fmt: skip
 
 

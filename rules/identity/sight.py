@@ -27,6 +27,8 @@ class Sighting:
         record: the traits that came with it, as they are compared; empty if there are none.
         candidates: keys of identifiers that may be the same person's by their traits.
         decisions: what somebody decided, if it is a decision.
+        combined: the identifiers under which it counts together, see `rules.identity.combine`; () if under the strongest alone.
+        combination: the key of that combination.
         regroups: it says nothing new, but its identifiers shall fall into people by the rules in force.
     """
 
@@ -42,11 +44,14 @@ class Sighting:
     candidates: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
     regroups: bool = False
+    combined: tuple[str, ...] = ()
+    combination: str = ""
 
     @property
     def keys(self) -> list[str]:
-        """All identifiers that it is about."""
-        return [*self.ids, *self.candidates, *(key for decision in self.decisions for key in (decision.a, decision.b))]
+        """The keys of all that it is about."""
+        decided = (key for decision in self.decisions for key in (decision.a, decision.b))
+        return [*self.ids, *((self.combination,) if self.combined else ()), *self.candidates, *decided]
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -73,11 +78,16 @@ def see_link(component: Component, one: str, two: str, sighting: Sighting) -> bo
     if link is None:
         link = Link(min(one, two), max(one, two), {})
         component.links.append(link)
-    seen = link.sources.get(sighting.source)
+    return see(link.sources, sighting)
+
+
+def see(sources: dict[str, Seen], sighting: Sighting) -> bool:
+    """Add to what each source says for a link. Returns whether who is who may depend on it."""
+    seen = sources.get(sighting.source)
     bound = sighting.time if sighting.is_express else 0
     day = sighting.time // DAY
     if seen is None:
-        link.sources[sighting.source] = Seen(sighting.time, [day], bound)
+        sources[sighting.source] = Seen(sighting.time, [day], bound)
         return True
     changed = sighting.time < seen.first or bound > seen.bound
     seen.first, seen.bound = min(seen.first, sighting.time), max(seen.bound, bound)

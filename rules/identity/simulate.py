@@ -18,6 +18,7 @@ from cdp.identity import Refusal, Seen
 from rules.identity.decide import Bar, bar
 from rules.identity.derive import derive_values
 from rules.identity.find_bases import find_bases
+from rules.identity.group import rule_of
 from rules.identity.match_people import Matched, between_bases, digest, match_people, record_key
 from rules.identity.model import IdentityRules
 from rules.identity.place import Graph
@@ -130,7 +131,7 @@ def take_in(sightings: Sequence[Sighting], rules: IdentityRules, tell: Tell = te
     for done, sighting in enumerate(sightings):
         if done % STEP == 0:
             tell("evidence", done, len(sightings))
-        if sighting.ids and not _is_known(sighting, evidence):
+        if sighting.ids and not _is_known(sighting, evidence, rules):
             graph.place(sighting)
             for one, two in sighting.pairs:
                 if (seen := graph.seen(one, two, sighting.source)) is not None:
@@ -139,10 +140,12 @@ def take_in(sightings: Sequence[Sighting], rules: IdentityRules, tell: Tell = te
     return graph
 
 
-def _is_known(sighting: Sighting, evidence: Mapping[tuple[str, str, str], Seen]) -> bool:
+def _is_known(sighting: Sighting, evidence: Mapping[tuple[str, str, str], Seen], rules: IdentityRules) -> bool:
     """Whether the graph holds already what an event says; most events say nothing new."""
     if sighting.unbinds or sighting.decisions:
         return False
+    if not sighting.pairs and rule_of(sighting.ids[0], rules).transaction:
+        return False  # it asks whose the transaction is
     for one, two in sighting.pairs:
         seen = evidence.get((sighting.source, one, two))
         if seen is None or not says_nothing_new(seen, sighting):
@@ -169,7 +172,7 @@ def read_sightings(events: Sequence[Event], traits: Sequence[Mapping[str, str]],
             ids = (record_key(values, event.message_id, rules.matching, line),)  # noqa: PLW2901 - its traits name it
         try:
             told = Told(event.kind, event.event, event.properties)
-            yield read_sighting(ids, told, event.time, event.time, event.source, event.message_id)
+            yield read_sighting(ids, told, event.time, event.time, rules, event.source, event.message_id)
         except InvalidEvent:  # the stream makes a dead letter of it
             yield Sighting((), event.time, event.time, event.source, event.message_id)
 

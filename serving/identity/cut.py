@@ -81,9 +81,9 @@ def _ordered(component: Component, members: AbstractSet[Stretch], rules: Identit
     """What holds the members together, in the order in which people are put together: decisions, links, matches by traits."""
     decided = standing(component)
     not_links = {(refusal.a, refusal.b) for refusal in component.refusals} | decided.keys()
-    at = {key: record_of(component, key) for key in component.nodes}
+    at = {key: record_of(component, key) for key in component.identifiers}
     glue = [
-        (_stretch(at, a, last_seen(component, a, decision.time)), _stretch(at, b, last_seen(component, b, decision.time)))
+        (_stretch(at, a, last_seen(component, a, decision.time, rules)), _stretch(at, b, last_seen(component, b, decision.time, rules)))
         for (a, b), decision in sorted(decided.items()) if decision.verdict == "together" and at.keys() >= {a, b}
     ]  # fmt: skip
     links = [

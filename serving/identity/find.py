@@ -112,6 +112,9 @@ def reading() -> Iterator[None]:
 
 
 async def _by_identifier(parts: Parts, key: str, field: str) -> Around:
+    record = (await read_records(parts, [key])).get(key)
+    if record is not None and record.told_by:  # a transaction that one identifier alone has told of
+        key = record.told_by
     component = await read_component(parts, key)
     if component is None:
         raise ApiError(404, "Nobody is known by this identifier.", LATER, field=field)

@@ -40,7 +40,7 @@ def plan_merging(parts: Parts, one: Around, other: Around, *, force: bool) -> Pl
 
 def check_size(components: Sequence[Component]) -> None:
     """Raises ApiError 409 if too many identifiers would hang together."""
-    if sum(len(component.nodes) for component in components) > MAX_NODES:
+    if sum(len(component.identifiers) for component in components) > MAX_NODES:
         raise ApiError(409, f"More than {MAX_NODES} identifiers would hang together: that is no person.")
 
 

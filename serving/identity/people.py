@@ -28,7 +28,7 @@ def person_now(component: Component, key: str, now: int) -> int:
 def people_of(component: Component) -> dict[int, list[str]]:
     """Each person's identifiers, those included that were theirs for a time only."""
     found: dict[int, list[str]] = {}
-    for key in sorted(component.nodes):
+    for key in sorted(component.identifiers):
         for person in dict.fromkeys(span.person for span in record_of(component, key).spans if span.person):
             found.setdefault(person, []).append(key)
     return found
@@ -40,9 +40,10 @@ def parts_of(component: Component, person: int) -> list[int]:
 
 
 def keys_of(component: Component, parts: Iterable[int]) -> list[str]:
-    """The identifiers whose events count in some parts."""
+    """The identifiers whose events count in some parts, by themselves or together."""
     wanted = set(parts)
-    return sorted(key for key, node in component.nodes.items() if wanted & {*node.numbers, node.shared} - {0})
+    counted = (node for node in component.nodes.values() if wanted & {*node.numbers, node.shared} - {0})
+    return sorted({key for node in counted for key in (node.names or (node.key,))})
 
 
 def strongest(keys: Iterable[str], rules: IdentityRules) -> list[str]:

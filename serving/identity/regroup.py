@@ -18,7 +18,7 @@ async def regroup(parts: Parts, request: RegroupRequest, by: str) -> Regrouped:
         component = (await find(parts, request.identifier, "identifier")).component
         if not component.id:
             raise ApiError(409, "This identifier was never seen with another one: there is nothing to group.")
-        return Regrouped(components=await _touch(parts, [min(component.nodes)], by))
+        return Regrouped(components=await _touch(parts, [min(component.identifiers)], by))
 
 
 async def _all(parts: Parts, by: str) -> int:
@@ -37,7 +37,7 @@ async def _all(parts: Parts, by: str) -> int:
 async def _page(parts: Parts, names: list[bytes], touched: set[int], by: str) -> None:
     values = await parts.redis.mget(names) if names else []
     components = {c.id: c for c in (unpack_component(value)[0] for value in values if value is not None)}
-    await _touch(parts, [min(component.nodes) for number, component in components.items() if number not in touched], by)
+    await _touch(parts, [min(component.identifiers) for number, component in components.items() if number not in touched], by)
     touched.update(components)
 
 

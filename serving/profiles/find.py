@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from cdp.clock import wall_clock
 from cdp.errors import Unavailable
-from cdp.identity import decode_record
+from cdp.identity import IdRecord, decode_record
 from cdp.people import MAX_PERSON, person_number
 from cdp.profile import Profile, unpack
 from cdp.topics import Names
@@ -52,14 +52,19 @@ async def by_identifier(redis: Any, names: Names, sealer: Sealer, identifier: st
     if normal is None:
         raise ApiError(404, "This value identifies nobody: it is empty, too long or blocked by the identity rules.", field="id")
     try:
-        value = await redis.get(f"{names.identifier_prefix}{type_}:{sealer.key(type_, normal)}")
+        record = await _record(redis, names, f"{type_}:{sealer.key(type_, normal)}")
     except RedisError as error:
         raise _away() from error
-    if value is None:
+    if record is None:
         raise ApiError(404, "Nobody is known by this identifier.", "Events take about a second to arrive here.", field="id")
-    return await _follow(
-        redis, names, decode_record(value).current(wall_clock()).person, "Nobody is known by this identifier yet."
-    )
+    return await _follow(redis, names, record.current(wall_clock()).person, "Nobody is known by this identifier yet.")
+
+
+async def _record(redis: Any, names: Names, key: str) -> IdRecord | None:
+    """What is kept of an identifier; a transaction that one identifier alone has told of leads to that one."""
+    value = await redis.get(names.identifier_prefix + key)
+    record = decode_record(value) if value is not None else None
+    return record if record is None or not record.told_by else await _record(redis, names, record.told_by)
 
 
 async def _follow(redis: Any, names: Names, asked: int, missing: str) -> Found:

@@ -32,7 +32,9 @@ from tests.integration.test_identity_by_hand import Desk
 from tests.shop import CALENDAR, NOW, as_resolved, canonical, make_event, order
 
 TYPES = {
-    name: Type(one.priority, one.strength, {limit.window: limit.count for limit in one.limits}, one.lifetime_days)
+    name: Type(
+        one.priority, one.strength, {limit.window: limit.count for limit in one.limits}, one.lifetime_days, one.transaction
+    )
     for name, one in load_identity_rules().identifiers.items()
 }
 MEASURE = Measure(RULES, CALENDAR)
@@ -43,7 +45,8 @@ USERS = ["user_id:u1", "user_id:u2", "user_id:u3"]
 CARDS = ["member_id:c1", "member_id:c2", "id_card:110101199003070353"]
 PHONES = [f"phone:+861390000000{n}" for n in range(5)]
 DEVICES = ["device_id:a", "device_id:b", "anonymous_id:x", "anonymous_id:y"]
-EVERYTHING = [*USERS, *CARDS, *PHONES, *DEVICES]
+ORDERS = ["order_id:1", "order_id:2", "order_id:3"]
+EVERYTHING = [*USERS, *CARDS, *PHONES, *DEVICES, *ORDERS]
 
 identifiers = st.lists(st.sampled_from(EVERYTHING), min_size=1, max_size=3, unique=True)
 pairs = st.lists(st.sampled_from(EVERYTHING), min_size=2, max_size=2, unique=True)

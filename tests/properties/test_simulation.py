@@ -21,6 +21,7 @@ TYPES = {
     "mail": Type(4, strength=0.95),
     "device": Type(5, strength=0.9, limits={"ever": 4}),
     "cookie": Type(6, strength=0.9, lifetime=3),
+    "order": Type(98, strength=0.5, lifetime=5, transaction=True),
 }
 RULES = parse_identity_rules(
     json.dumps(
@@ -33,6 +34,7 @@ RULES = parse_identity_rules(
                     "exclusive": type_.exclusive,
                     "limits": {window: count for window, count in type_.limits.items() if not type_.exclusive},
                     "lifetime_days": type_.lifetime,
+                    "transaction": type_.transaction,
                 }
                 for name, type_ in TYPES.items()
             ]

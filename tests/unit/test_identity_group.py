@@ -64,9 +64,9 @@ def test_a_decision_about_no_two_identifiers_is_refused(pair: str) -> None:
 
 
 def test_what_an_event_says() -> None:
-    login = read_sighting(("user_id:u", "device_id:d"), Told("track", "$SignUp"), 1, 2, "web", "m")
+    login = read_sighting(("user_id:u", "device_id:d"), Told("track", "$SignUp"), 1, 2, RULES, "web", "m")
     assert (login.is_express, login.unbinds, login.pairs) == (True, False, [("user_id:u", "device_id:d")])
-    unbinding = read_sighting(("phone:p",), Told("unbind", ""), 1, 2)
+    unbinding = read_sighting(("phone:p",), Told("unbind", ""), 1, 2, RULES)
     assert (unbinding.unbinds, unbinding.pairs) == (True, [])
-    decision = read_sighting(("a:1",), Told("decision", "together", b'{"pairs": [["b:2", "a:1"]], "by": "x"}'), 1, 2)
+    decision = read_sighting(("a:1",), Told("decision", "together", b'{"pairs": [["b:2", "a:1"]], "by": "x"}'), 1, 2, RULES)
     assert [(one.a, one.b, one.verdict, one.by) for one in decision.decisions] == [("a:1", "b:2", "together", "x")]

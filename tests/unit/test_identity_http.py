@@ -138,7 +138,9 @@ class Api(http.Api):
 
         ids = tuple(f"{i['type']}:{i['value']}" for i in event["ids"])
         told = Told("decision", event["event"], json.dumps(event["properties"]).encode())
-        self.place(read_sighting(ids, told, event["time"], event["received_at"], message_id=event["message_id"]))
+        self.place(
+            read_sighting(ids, told, event["time"], event["received_at"], load_identity_rules(), message_id=event["message_id"])
+        )
 
     def see(self, *ids: str, time: int = NOW - DAY, message_id: str = "m", **more: Any) -> None:
         self.place(Sighting(ids, time, time, "web", message_id, **more))
