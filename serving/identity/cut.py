@@ -83,8 +83,8 @@ def _ordered(component: Component, members: AbstractSet[Stretch], rules: Identit
     not_links = {(refusal.a, refusal.b) for refusal in component.refusals} | decided.keys()
     at = {key: record_of(component, key) for key in component.identifiers}
     glue = [
-        (_stretch(at, a, last_seen(component, a, decision.time, rules)), _stretch(at, b, last_seen(component, b, decision.time, rules)))
-        for (a, b), decision in sorted(decided.items()) if decision.verdict == "together" and at.keys() >= {a, b}
+        tuple(_stretch(at, key, last_seen(component, key, decision.time, rules)) for key in pair)
+        for pair, decision in sorted(decided.items()) if decision.verdict == "together" and at.keys() >= {*pair}
     ]  # fmt: skip
     links = [
         (_rank(link, time, rules), (_stretch(at, link.a, time), _stretch(at, link.b, time)))

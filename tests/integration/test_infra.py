@@ -72,19 +72,16 @@ def test_a_killed_supervisor_leaves_nothing_in_the_way(tmp_path: Path) -> None:
     assert sweep.leftovers(stack.settings.data_dir) == []
 
 
-def heed_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def test_ctrl_c_stops_what_was_started_in_the_foreground(tmp_path: Path) -> None:
     import subprocess
     import sys
 
     stack = make_stack(tmp_path / "data")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background ignores it, and passes that on
     process = subprocess.Popen(
-        [sys.executable, "-m", "cdp.main", "up", "--only", "redis"], env=stack.env, stdout=subprocess.PIPE, text=True,
-        preexec_fn=heed_ctrl_c,  # tests that run in the background of a script have it ignored, and pass that on
-    )  # fmt: skip
+        [sys.executable, "-m", "cdp.main", "up", "--only", "redis"], env=stack.env, stdout=subprocess.PIPE, text=True
+    )
+    signal.signal(signal.SIGINT, before)
     try:
         assert process.stdout is not None
         for line in process.stdout:
