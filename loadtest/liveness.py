@@ -34,7 +34,8 @@ _FAR = (946_684_800 * _SECOND, 981_244_800 * _SECOND, 1_830_000_000 * _SECOND)  
 USERS = ("user_id:u1", "user_id:u2", "member_id:c1", "member_id:c2")
 PHONES = ("phone:+8613900000001", "phone:+8613900000002", "email:a@example.com")
 DEVICES = ("device_id:a", "anonymous_id:x", "anonymous_id:y")
-EVERYBODY = (*USERS, *PHONES, *DEVICES)
+ORDERS = ("order_id:1", "order_id:2")
+EVERYBODY = (*USERS, *PHONES, *DEVICES, *ORDERS)
 
 
 @dataclass(frozen=True)
@@ -294,6 +295,7 @@ def _rule_books() -> tuple[str, ...]:
         {"user_id": {"exclusive": False}, "member_id": {"exclusive": False}},
         {"phone": {"limits": {"ever": 1}}, "anonymous_id": {"lifetime_days": 1}},
         {"device_id": {"exclusive": True}},
+        {"email": {"exclusive": True}},
     )
     return (shipped, *(_changed(yaml.safe_load(shipped), change) for change in changes))
 

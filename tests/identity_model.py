@@ -80,6 +80,8 @@ def answer(events: list[Said], types: dict[str, Type]) -> "Answer":
                 known.unbound[identifier].add(said.time)
             continue
         for other in ids[1:]:
+            if types[ids[0][0]].transaction and types[other[0]].transaction:
+                continue
             pair = min(ids[0], other), max(ids[0], other)
             seen = known.pairs.setdefault(pair, {}).setdefault(said.source, [])
             seen.append((said.time, said.kind in ("identify", "alias")))
@@ -133,12 +135,12 @@ class Answer:
         """The pairs that say when an identifier was in use: a transaction says so of itself only."""
         mine = [pair for pair in self.known.pairs if identifier in pair]
         if self.types[identifier[0]].transaction:
-            return mine
+            return [] if any(self.links_several(pair, identifier) for pair in mine) else mine
         return [pair for pair in mine if not any(self.types[end[0]].transaction for end in pair)]
 
-    def links_several(self, pair: tuple) -> bool:
+    def links_several(self, pair: tuple, *ends: tuple) -> bool:
         """Whether an end is a transaction of which two identifiers of one type told."""
-        for end in pair:
+        for end in ends or pair:
             if self.types[end[0]].transaction:
                 others = [one for other in self.known.pairs if end in other for one in other if one != end]
                 if len({one[0] for one in others}) < len(set(others)):
@@ -196,7 +198,7 @@ class Answer:
         for pair in self.known.pairs:
             a, b = sorted(pair, key=":".join)
             _, verdict = self.known.decided.get(pair, (0, ""))
-            if verdict == "apart" or (not verdict and self.links_several(pair)):
+            if verdict == "apart" or self.links_several(pair):
                 continue
             earliest: dict[tuple, int] = {}
             for moment in self.known.moments(pair):

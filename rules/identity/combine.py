@@ -21,9 +21,10 @@ PersonOf = Callable[[Vertex], object]
 def combined(ids: Sequence[str], rules: IdentityRules) -> tuple[str, ...]:
     """The identifiers under which an event counts together, the strongest first; () if it counts under the strongest alone.
 
-    An exclusive identifier never serves several people. A transaction is nobody's by itself.
+    A transaction is nobody's by itself. Whether the strongest is exclusive does not matter: who changes that in the rules must
+    not have a message count a second time that comes again.
     """
-    if len(ids) < 2 or rule_of(ids[0], rules).exclusive:
+    if len(ids) < 2 or rule_of(ids[0], rules).counts_alone:
         return ()
     names = tuple(key for key in ids if not rule_of(key, rules).transaction)
     return names if len(names) > 1 and names[0] == ids[0] else ()

@@ -140,12 +140,12 @@ def links_several(component: Component, transactions: Collection[str]) -> set[st
 def _group_by_links(component: Component, rules: IdentityRules) -> Grouping:
     identifiers = component.identifiers
     transactions = {key for key in identifiers if rule_of(key, rules).transaction}
+    several = links_several(component, transactions)  # not all of their links are kept, so none of them says anything
     links_of: dict[str, list[Link]] = {key: [] for key in identifiers}
     for link in component.links:
         for key in (link.a, link.b):
-            if not (transactions and _is_of_transaction(link, key, rules)):
+            if not (transactions and _is_of_transaction(link, key, rules)) and key not in several:
                 links_of[key].append(link)
-    several = links_several(component, transactions)
     decided = standing(component)
     shared: dict[str, int] = {}
     while True:
@@ -229,7 +229,7 @@ class _Attempt:
             if decision is not None and decision.verdict == "apart":
                 self.refusals.append(Refusal(link.a, link.b, "decided", self._weaker(link.a, link.b), link.first))
                 continue
-            if decision is None and (link.a in self.several or link.b in self.several):
+            if link.a in self.several or link.b in self.several:
                 self.refusals.append(self._of_several(link))
                 continue
             one, two = rule_of(link.a, self.rules), rule_of(link.b, self.rules)
@@ -317,6 +317,8 @@ class _Attempt:
 
 def last_seen(component: Component, key: str, time: int, rules: IdentityRules) -> int:
     """When an identifier was last seen with another one, up to a time; that time itself if it never was."""
+    if rule_of(key, rules).transaction and links_several(component, {key}):
+        return time
     seen = [
         when
         for link in component.links

@@ -78,6 +78,7 @@ def _identifier(entry: Entry, blocked: tuple[str, ...], patterns: tuple[re.Patte
         blocked_patterns=(*patterns, *entry.patterns("blocked_patterns")),
         lifetime_days=entry.whole("lifetime_days", 0, 36_500, 0),
         personal=entry.take("personal", bool, False),
+        counts_alone=entry.take("counts_alone", bool, False),
         transaction=entry.take("transaction", bool, False),
     )
     if rule.transaction and rule.limits:

@@ -36,6 +36,8 @@ class IdentifierType:
         blocked_patterns: patterns that a whole value may match, before or after normalising, to identify nobody.
         lifetime_days: how long after it was last seen a value still leads to its person; 0: for ever.
         personal: whether the value is personal data, and is stored sealed.
+        counts_alone: what a value says together with others counts under it alone, see `rules.identity.combine`: for identifiers
+            that never serve several people.
         transaction: a value names something that one person does once, such as an order: it links at most one value of each
             type, and is kept without a node in the graph as long as it links nothing.
     """
@@ -50,6 +52,7 @@ class IdentifierType:
     blocked_patterns: tuple[re.Pattern[str], ...] = ()
     lifetime_days: int = 0
     personal: bool = False
+    counts_alone: bool = False
     transaction: bool = False
 
     @cached_property

@@ -189,6 +189,8 @@ class Graph:
         """Take in who tells of a transaction, as long as the graph need not know: one identifier does, or several of one type."""
         if not rule_of(two, self.rules).transaction:
             return False
+        if rule_of(one, self.rules).transaction:  # two of them say nothing of each other
+            return True
         record = self.records.get(two)
         if record is None:
             self._keep(two, IdRecord(0, [Span(0, 0, 0)], told_by=one, evidence=_more({}, sighting)))
