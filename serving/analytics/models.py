@@ -39,7 +39,7 @@ class FunnelRequest(_Asked):
     )
 
     steps: list[FunnelStep] = Field(min_length=2, max_length=10)
-    window: Window = Field("7d", description="From the first step to the last: a number and s, m, h, d or w.")
+    window: Window = Field("7d", description="From the first step to the last: a number and s, m, h, d or w, or `unlimited`.")
     from_: When | None = Field(None, alias="from", description="Chains begin at or after it; default: 30 days ago.")
     to: When | None = Field(None, description="Chains begin before it; default: now.")
     strict: bool = Field(

@@ -14,7 +14,8 @@ from serving.errors import ApiError
 UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 EARLIEST, LATEST = 0, 4_102_444_800_000_000  # 1970 and 2100: no event is outside
 
-WINDOW_PATTERN = "^(?:[1-9][0-9]{0,7}[smh]|[1-9][0-9]{0,3}[dw])$"
+WINDOW_PATTERN = "^(?:[1-9][0-9]{0,7}[smh]|[1-9][0-9]{0,3}[dw]|unlimited|[Nn]o limit)$"
+UNLIMITED = frozenset({"unlimited", "no limit", "No limit"})
 _LEAP_SECOND = re.compile(r"(T[0-9]{2}:[0-9]{2}):60")
 _YEAR_ZERO = "0000-"  # RFC 3339 has it, Python has not
 
@@ -45,8 +46,8 @@ When = Annotated[
 Window = Annotated[
     str,
     Field(
-        pattern=WINDOW_PATTERN, examples=["7d", "30m"],
-        description="A number and s, m, h, d or w; at most 99999999 s, m or h, 9999 d or w.",
+        pattern=WINDOW_PATTERN, examples=["7d", "30m", "unlimited"],
+        description="A number and s, m, h, d or w; at most 99999999 s, m or h, 9999 d or w. Or `unlimited`, or `no limit`.",
     ),
 ]  # fmt: skip
 
@@ -61,7 +62,9 @@ class Span:
 
 
 def window(text: Window) -> int:
-    """``30m`` in microseconds."""
+    """``30m`` in microseconds; without a limit all the time that there is."""
+    if text in UNLIMITED:
+        return LATEST - EARLIEST
     return int(text[:-1]) * UNITS[text[-1]]
 
 

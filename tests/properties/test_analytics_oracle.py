@@ -10,7 +10,7 @@ from clickhouse_connect.driver.binding import bind_query
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.analytics import funnel, retention
+from serving.analytics import funnel, retention, span
 from serving.analytics.models import FunnelRequest, RetentionRequest
 from serving.analytics.query import Query
 from serving.analytics.span import Span
@@ -123,13 +123,14 @@ def best_chain(request: FunnelRequest, facts: list[Fact], window: int, end: int)
 
 @SLOW
 @given(
-    facts=histories, asked=steps, strict=st.booleans(), seconds=st.integers(1, 8), until=st.integers(3, 13), merged=st.booleans()
-)
-def test_funnel_counts_the_best_chain_of_each_person(engine, facts, asked, strict, seconds, until, merged) -> None:
+    facts=histories, asked=steps, strict=st.booleans(), until=st.integers(3, 13), merged=st.booleans(),
+    within=st.integers(1, 8).map("{}s".format) | st.just("unlimited"),
+)  # fmt: skip
+def test_funnel_counts_the_best_chain_of_each_person(engine, facts, asked, strict, within, until, merged) -> None:
     merges = {3: 1} if merged else {}
     engine.fill(facts, merges)
-    request = FunnelRequest(steps=asked, strict=strict)
-    window, end = seconds * SECOND, BASE + until * SECOND
+    request = FunnelRequest(steps=asked, strict=strict, window=within)
+    window, end = span.window(request.window), BASE + until * SECOND
     rows = engine.rows(funnel.build(request, window, BASE, end, f"{DATABASE}.person_overrides"))
     people = [r.people for r in funnel.summarise(request, rows)]
     by_person: dict[int, list[Fact]] = {}

@@ -43,5 +43,8 @@ def test_windows() -> None:
     assert (window("30m"), window("7d"), window("1w")) == (30 * UNITS["m"], 7 * DAY, 7 * DAY)
     longest = max(window(text) for text in ("99999999h", "9999w"))
     assert LATEST + longest < 2**63
-    for wrong in ("", "7", "d", "0d", "07d", "7 d", "7y", "10000d", "100000000s", "-1d", "7d7d"):
+    for unlimited in ("unlimited", "no limit", "No limit"):
+        assert re.match(WINDOW_PATTERN, unlimited)
+        assert window(unlimited) == LATEST - EARLIEST
+    for wrong in ("", "7", "d", "0d", "07d", "7 d", "7y", "10000d", "100000000s", "-1d", "7d7d", "unlimited7d", "limit", "none"):
         assert not re.match(WINDOW_PATTERN, wrong), wrong
