@@ -14,7 +14,19 @@ from cdp.errors import InvalidEvent
 from cdp.events import ORDER_EVENTS
 from cdp.seal import HASHED
 from serving.imports import convert
-from serving.imports.mapping import Condition, Conditions, EventRule, Field, Id, InvalidMapping, Mapping, Products, Test, Value
+from serving.imports.mapping import (
+    ROWS,
+    Condition,
+    Conditions,
+    EventRule,
+    Field,
+    Id,
+    InvalidMapping,
+    Mapping,
+    Products,
+    Test,
+    Value,
+)
 from serving.imports.paths import NOTHING, Path, Scope, parse_path
 
 Message = dict[str, Any]
@@ -22,6 +34,7 @@ Read = Callable[[Scope], Any]
 Holds = Callable[[Scope], bool]
 
 EVERYTHING = "*"
+PAGES = ("page", "screen")
 MAX_EACH = 10_000
 MAX_MATCHED = 1_000
 MAX_MESSAGE_ID = 256
@@ -60,6 +73,8 @@ class Mapper:
     def _records(self, record: Any, place: dict[str, Any] | None) -> Iterator[Scope]:
         if not isinstance(record, dict):
             raise InvalidEvent("not_an_object", "", "A record must be an object with named fields.")
+        if self.mapping.group_by and ROWS not in record:
+            raise InvalidEvent("invalid_value", "group_by", "The mapping brings rows of files together, and this is no file.")
         whole = Scope(record, None, place)
         yield from _items(self._each, whole)
 
@@ -86,6 +101,7 @@ class _Event:
         self._properties = compile_.values(f"{at}.properties", rule.properties)
         self._traits = compile_.values(f"{at}.traits", rule.traits)
         self._products = compile_.products(f"{at}.products", rule.products) if rule.products else None
+        self._page = {name: compile_.value(f"{at}.page.{name}", field, kind="text") for name, field in rule.page.items()}
         self._channel = compile_.value(f"{at}.channel", rule.channel) if rule.channel is not None else None
         self._store = compile_.value(f"{at}.store", rule.store, kind="text") if rule.store is not None else None
 
@@ -96,6 +112,8 @@ class _Event:
         message: Message = {"type": self._rule.type, "messageId": self._id(scope)}
         if self._rule.type == "track":
             message["event"] = self._event_name(scope)
+        elif self._rule.type in PAGES and self._rule.event:
+            message["name"] = self._event_name(scope)
         if self._time is not None:
             message["timestamp"] = message["originalTimestamp"] = self._time(scope)  # both: no clock is to be corrected
         properties = self._properties(scope)
@@ -109,6 +127,8 @@ class _Event:
         for key, read in (("channel", self._channel), ("store", self._store)):
             if read is not None and (value := read(scope)) not in NOTHING:
                 context[key] = value if isinstance(value, str) else convert.text(value)
+        if page := {name: value for name, read in self._page.items() if (value := read(scope)) not in NOTHING}:
+            context["page"] = page
         self._identify(message, context, scope)
         return message | {"context": context}
 
@@ -283,14 +303,21 @@ class _Compiler:
         paths = [self.path(key, one) for one in ([rule.path] if isinstance(rule.path, str) else rule.path)]
 
         pattern = self.pattern(f"{key}.matching", rule.matching) if rule.matching else None
+        if pattern is None and rule.take:
+            raise self.fail(f"{key}.take", "goes with matching")
+        if pattern is not None and rule.take not in (*range(pattern.groups + 1), *pattern.groupindex):
+            raise self.fail(f"{key}.take", f"{rule.matching!r} has no group {rule.take!r}")
         if len(paths) == 1 and pattern is None:
             return paths[0].find
 
         def first(scope: Scope) -> Any:
             for path in paths:
                 found = path.find(scope)
-                if not convert.says_nothing(found) and found != [] and (pattern is None or _matches(pattern, found)):
-                    return found
+                if convert.says_nothing(found) or found == []:
+                    continue
+                taken = found if pattern is None else _taken(pattern, found, rule.take)
+                if taken is not None:
+                    return taken
             return None
 
         return first
@@ -319,7 +346,13 @@ class _Compiler:
             "time": lambda value: convert.iso(convert.micros(value, formats, unit, zone)),
             "epoch": lambda value: convert.micros(value, formats, unit, zone) // 1_000_000,
         }  # fmt: skip
-        return makers[rule.as_ or kind]
+        make = makers[rule.as_ or kind]
+        if not rule.split:
+            return make
+        if isinstance(rule, Id):
+            raise self.fail(f"{key}.split", "makes a list, which is no identifier")
+        pattern = self.pattern(f"{key}.split", rule.split)
+        return lambda value: [make(item) for item in _split(pattern, value)]
 
     def _condition(self, key: str, text: str, condition: Condition) -> Holds:
         path = self.path(key, text)
@@ -412,6 +445,21 @@ def _text_of(value: Any) -> str | None:
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:
     written = _text_of(value)
     return written is not None and len(written) <= MAX_MATCHED and pattern.fullmatch(written) is not None
+
+
+def _taken(pattern: re.Pattern[str], value: Any, group: int | str) -> Any:
+    """The value if it matches, or a group of the match; None if not."""
+    written = _text_of(value)
+    match = pattern.fullmatch(written) if written is not None and len(written) <= MAX_MATCHED else None
+    return None if match is None else match[group] if group else value
+
+
+def _split(pattern: re.Pattern[str], value: Any) -> list[str]:
+    """The items of a text, without blank ones."""
+    written = convert.text(value)
+    if len(written) > MAX_MATCHED:
+        raise ValueError(f"a text of more than {MAX_MATCHED:,} characters is not split")
+    return [item for item in pattern.split(written) if item and not item.isspace()]
 
 
 def _above(value: Any, limit: float) -> bool:

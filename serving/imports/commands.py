@@ -40,6 +40,10 @@ def import_(  # noqa: PLR0913 - one for each option
     encoding: str = typer.Option("", "--encoding", help="Of texts; default: UTF-8, UTF-16 with a mark, or else GB18030."),
     delimiter: str = typer.Option("", "--delimiter", help="Of CSV; default: found out from the header."),
     sheet: str = typer.Option("", "--sheet", help="Of a workbook; default: the first."),
+    header_row: int = typer.Option(
+        0, "--header-row", min=0, help="The line or row in which a table's header begins; default: found out with the mapping."
+    ),
+    wait: float = typer.Option(10.0, "--wait", min=0, help="Seconds to wait for the platform to say what was new of it."),
     write_key: str = WRITE_KEY,
     batch_size: int = BATCH,
     as_json: bool = JSON,
@@ -54,11 +58,11 @@ def import_(  # noqa: PLR0913 - one for each option
 
     config = settings()
     mapper = mapper_of(config, mapping)
-    source = examine(file, format_=format_, encoding=encoding, delimiter=delimiter, sheet=sheet)
+    source = examine(file, format_=format_, encoding=encoding, delimiter=delimiter, sheet=sheet, header_row=header_row)
     if dry:
         done = _dry_run(source, mapper, config, 0 if as_json else show, as_json=as_json)
     else:
-        done = _import(source, mapper, config, _limits(config, batch_size), write_key, resume=resume)
+        done = _import(source, mapper, config, _limits(config, batch_size), write_key, resume=resume, wait=wait)
         _report(done, as_json=as_json)
     raise typer.Exit(0 if done.clean else INCOMPLETE)
 
@@ -131,19 +135,25 @@ def _limits(config: "Settings", messages: int) -> "Limits":
 
 
 def _import(
-    source: "Source", mapper: "Mapper", config: "Settings", limits: "Limits", write_key: str, *, resume: bool
+    source: "Source", mapper: "Mapper", config: "Settings", limits: "Limits", write_key: str, *, resume: bool, wait: float
 ) -> "Outcome":
+    from dataclasses import replace
+
+    from cdp.clock import wall_clock
     from serving.definitions.sender import write_key_for
     from serving.imports.deliver import Link
+    from serving.imports.known import count_new
     from serving.imports.protect import protector
     from serving.imports.run import import_file, state_key
     from serving.imports.state import State
 
     url, key = write_key_for(config, "import", write_key)
     state = State(config.data_dir / "imports", state_key(source, mapper, url), protect=protector(config), restart=not resume)
-    link = Link(url, key)
+    link, since = Link(url, key), wall_clock()
     try:
-        return import_file(source, mapper, link, state, limits)
+        done = import_file(source, mapper, link, state, limits)
+        new = count_new(config, since, done.sent, wait) if wait and done.sent and url == config.api_url else None
+        return replace(done, new=new)
     except KeyboardInterrupt:
         typer.echo(f"interrupted behind record {state.reached.records:,}; the same command goes on there", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -153,9 +163,10 @@ def _import(
 
 
 def _dry_run(source: "Source", mapper: "Mapper", config: "Settings", show: int, *, as_json: bool) -> "Outcome":
+    from serving.imports.report import Rejections, dry_report
     from serving.imports.run import dry_run
 
-    shown = 0
+    shown, rejections = 0, Rejections()
 
     def show_event(row: "Row", message: bytes) -> None:
         nonlocal shown
@@ -166,32 +177,23 @@ def _dry_run(source: "Source", mapper: "Mapper", config: "Settings", show: int, 
     def show_rejected(entry: dict[str, Any]) -> None:
         if as_json:
             typer.echo(json.dumps(entry, ensure_ascii=False, default=str), err=True)
-        else:
+        elif rejections.is_shown(entry):
             typer.echo(f"line {entry['line']}: rejected ({entry['reason']}): {entry['message']}", err=True)
 
     done = dry_run(source, mapper, config.max_event_bytes, show=show_event, reject=show_rejected)
-    if as_json:
-        typer.echo(json.dumps(done.as_json()))
-    else:
-        typer.echo(
-            f"{done.records:,} records would make {done.events:,} events; {done.skipped:,} are for no event of "
-            f"{mapper.mapping.name}, {done.rejected:,} are rejected. Nothing was sent."
-        )
+    for line in rejections.more():
+        typer.echo(line, err=True)
+    lines = [json.dumps(done.as_json(), ensure_ascii=False)] if as_json else dry_report(done, mapper.mapping.name)
+    for line in lines:
+        typer.echo(line)
     return done
 
 
 def _report(done: "Outcome", *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(done.as_json()))
-        return
-    if done.already:
-        typer.echo("This file was imported before, to its end; --restart sends it once more, which counts nothing twice.")
-    typer.echo(
-        f"{done.records:,} records, {done.events:,} events acknowledged in {done.seconds:.1f} s; {done.skipped:,} for no event, "
-        f"{done.rejected:,} rejected, {done.dead_lettered:,} dead letters, {done.retries:,} requests repeated."
-    )
-    if done.rejected_file:
-        typer.echo(f"Rejected lines with their reasons: {done.rejected_file}")
+    from serving.imports.report import report
+
+    for line in [json.dumps(done.as_json(), ensure_ascii=False)] if as_json else report(done):
+        typer.echo(line)
 
 
 def _report_topic(counts: "Counts", rejected: Path, *, as_json: bool) -> None:

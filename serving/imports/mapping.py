@@ -5,13 +5,14 @@ A mapping turns a source's record (a JSON object, or a row of a table) into mess
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
 
 from cdp.errors import CdpError
 
+ROWS = "rows"
 Scalar = str | int | float | bool | None
 Kind = Literal["text", "number", "integer", "boolean", "cents", "date", "time", "epoch"]
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -25,12 +26,13 @@ class InvalidMapping(CdpError):
 
 
 class Test(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename={"not_": "not"}):
-    """A condition on a field that is more than "is one of"."""
+    """A condition on a field that is more than "is one of". `optional`: a table may lack the column."""
 
     present: bool | None = None
     not_: Scalar | list[Scalar] = None
     matching: str = ""
     above: float | None = None
+    optional: bool = False
 
 
 Condition = Scalar | list[Scalar] | Test
@@ -49,8 +51,11 @@ class Value(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         map: other values for some; what is not listed stays. With `strict`, it says nothing.
         where: with `sum`: conditions on the items whose numbers count.
         matching: a regular expression that the whole text must match, or else the field says nothing.
+        take: a group of it, by its number or name, that counts instead of the whole text.
+        split: a regular expression between the items of a text: a list is made of it.
         default: what counts if the field says nothing.
         required: whether a record without it is refused.
+        optional: whether a table may lack the column.
         format, unit, timezone: of times: strptime formats, ``s``/``ms``/``us`` of numbers, and the zone of texts that name none.
     """
 
@@ -63,8 +68,11 @@ class Value(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     map: dict[str, Any] = {}
     strict: bool = False
     matching: str = ""
+    take: int | str = 0
+    split: str = ""
     default: Any = None
     required: bool = False
+    optional: bool = False
     format: str | list[str] = ""
     unit: Literal["", "s", "ms", "us"] = ""
     timezone: str = ""
@@ -93,14 +101,15 @@ class EventRule(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     Attributes:
         each: a path to a list: one message for each of its items, with fields of the item (``^.`` leads out of it).
         when: fields and what they must be; a list of such: any of them.
-        event: the event's name; a `Value` to take it from the record.
+        event: the event's name, or the page's; a `Value` to take it from the record.
         message_id: a template; "": made from the mapping's name and the whole record.
         time: when it happened; None: when it is imported.
         ids: identifiers, at least one of which must say something.
+        page: what is known of the page: ``url``, ``path``, ``referrer``, ``title``, ``search``.
     """
 
     ids: list[Id]
-    type: Literal["track", "identify"] = "track"
+    type: Literal["track", "identify", "page", "screen"] = "track"
     each: str = ""
     when: Conditions | list[Conditions] = {}
     event: Field = ""
@@ -109,6 +118,7 @@ class EventRule(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     properties: dict[str, Field] = {}
     traits: dict[str, Field] = {}
     products: Products | None = None
+    page: dict[Literal["url", "path", "referrer", "title", "search"], Field] = {}
     channel: Field | None = None
     store: Field | None = None
 
@@ -126,6 +136,8 @@ class Mapping(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     Attributes:
         each: a path to a list: each of its items is a record; ``^.`` leads to what is around it.
+        group_by: columns of a file whose rows are one record while these stay the same; its rows are in the list ``rows``.
+        header: the line or row in which a table's header begins; 0 to find out.
         timezone: of times that name none.
         signature: an HTTP header that must hold the base64 HMAC-SHA256 of the body, if a secret is kept for the mapping.
     """
@@ -134,6 +146,8 @@ class Mapping(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     events: list[EventRule]
     description: str = ""
     each: str = ""
+    group_by: str | list[str] = ""
+    header: Annotated[int, msgspec.Meta(ge=0)] = 0
     timezone: str = "UTC"
     signature: str = ""
     examples: list[Example] = []

@@ -4,14 +4,15 @@ A line that cannot be read is a `Row` with a problem: the others go on.
 """
 
 import codecs
-import csv
 import gzip
 import io
+import re
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -19,6 +20,11 @@ import msgspec
 import xxhash
 
 from cdp.errors import CdpError
+from serving.imports.columns import Columns
+from serving.imports.header import LOOKED_AT, check, choose, in_rows, in_text, sniff
+from serving.imports.separated import LONGEST_LINE, MARK, Lines, Record, is_cut, records, reread
+
+__all__ = ["Row", "Source", "examine", "read", "sniff"]
 
 Format = Literal["csv", "jsonl", "parquet", "excel"]
 FORMATS: dict[str, Format] = {
@@ -26,13 +32,12 @@ FORMATS: dict[str, Format] = {
     ".parquet": "parquet", ".pq": "parquet", ".xlsx": "excel", ".xlsm": "excel",
 }  # fmt: skip
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-DELIMITERS = ",;\t|"
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK = 1 << 20
-LONGEST_LINE = 8 << 20
-LONGEST_CELL = 1 << 20
+SHORT = "short"
 PARQUET_ROWS = 1000
 SHOWN = 2000
+_CONTROL = re.compile(r"[\0-\x08\x0e-\x1f]")
 _UNREADABLE = (OSError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError)
 
 
@@ -41,10 +46,11 @@ class Row(NamedTuple):
 
     Attributes:
         number: which record it is, from 1.
-        line: where it stands: the last line of it in a text, its row in a table.
+        line: where it stands: the last line of it in a text (with a problem, where that begins), its row in a table.
         record: None if there is a problem.
         text: what stood there, for lines with a problem.
         position: how many bytes or rows of the file's total are behind us.
+        note: what was done to it to make it a record: `SHORT`, if its last cells were missing and count as empty.
     """
 
     number: int
@@ -53,6 +59,7 @@ class Row(NamedTuple):
     problem: str = ""
     text: str = ""
     position: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,11 +67,12 @@ class Source:
     """A file to be read.
 
     Attributes:
-        encoding: of texts; "" to find out: UTF-8 (with or without a mark), UTF-16 with a mark, or else GB18030.
-        delimiter: of CSV; "" to find out from its first line.
+        encoding: of texts; "" to find out: UTF-8 or UTF-16 (with or without a mark), or else GB18030.
+        delimiter: of CSV; "" to find out from its header.
         sheet: of a workbook; "" for its first.
         digest: of the content: the same digest is the same file.
         total: bytes of a text or rows of a table; 0 if unknown.
+        header_row: the line or row in which a table's header begins; 0 to find out.
     """
 
     path: Path
@@ -74,9 +82,12 @@ class Source:
     sheet: str
     digest: str
     total: int
+    header_row: int = 0
 
 
-def examine(path: Path, *, format_: str = "", encoding: str = "", delimiter: str = "", sheet: str = "") -> Source:
+def examine(
+    path: Path, *, format_: str = "", encoding: str = "", delimiter: str = "", sheet: str = "", header_row: int = 0
+) -> Source:
     """Read a file once to know its digest and, if nobody says, its encoding. Raises CdpError if it cannot be read."""
     kind = FORMATS.get(f".{format_}" if format_ and format_ != "excel" else ".xlsx" if format_ else _suffix(path))
     if kind is None:
@@ -90,16 +101,16 @@ def examine(path: Path, *, format_: str = "", encoding: str = "", delimiter: str
         digest, found, size = _survey(path, look_at_text=text and not encoding)
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
-    return Source(path, kind, encoding or found, delimiter, sheet, digest, size if text else 0)
+    return Source(path, kind, encoding or found, delimiter, sheet, digest, size if text else 0, header_row)
 
 
-def read(source: Source) -> Iterator[Row]:
-    """The records of a file. Raises CdpError if it cannot be read to its end."""
-    readers: dict[str, Callable[[Source], Iterator[Row]]] = {
+def read(source: Source, columns: Columns | None = None) -> Iterator[Row]:
+    """The records of a file. Raises CdpError if it cannot be read to its end, or if a table lacks columns of a mapping."""
+    readers: dict[str, Callable[[Source, Columns | None], Iterator[Row]]] = {
         "csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet, "excel": _read_excel,
     }  # fmt: skip
     try:
-        yield from readers[source.format](source)
+        yield from readers[source.format](source, columns)
     except _UNREADABLE as error:
         raise _unreadable(source.path, error) from error
 
@@ -137,7 +148,7 @@ def _survey(path: Path, *, look_at_text: bool) -> tuple[str, str, int]:
     with _plain(path) as plain:
         while chunk := plain.read(CHUNK):
             if not size:
-                encoding = next((name for bom, name in BOMS.items() if chunk.startswith(bom)), "")
+                encoding = next((name for bom, name in BOMS.items() if chunk.startswith(bom)), "") or _wide(chunk)
             size += len(chunk)
             if look_at_text and not encoding:
                 try:
@@ -145,6 +156,22 @@ def _survey(path: Path, *, look_at_text: bool) -> tuple[str, str, int]:
                 except UnicodeDecodeError:
                     encoding = "gb18030"
     return digest.hexdigest(), encoding or "utf-8", size
+
+
+def _wide(chunk: bytes) -> str:
+    """UTF-16 without a mark, if the text can be nothing else: read so, and not the other way round, it has lines."""
+    if b"\0" not in chunk:
+        return ""
+    found = [name for name in ("utf-16-le", "utf-16-be") if _has_lines(chunk, name)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _has_lines(chunk: bytes, encoding: str) -> bool:
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(chunk)
+    except UnicodeError:
+        return False
+    return "\n" in text and not _CONTROL.search(text)
 
 
 @contextmanager
@@ -183,64 +210,50 @@ def _text(source: Source) -> Iterator[tuple[IO[str], _Counted]]:
             yield text, counted
 
 
-def _read_csv(source: Source) -> Iterator[Row]:
-    csv.field_size_limit(LONGEST_CELL)
+def _read_csv(source: Source, columns: Columns | None) -> Iterator[Row]:
     with _text(source) as (text, counted):
-        first = text.readline(LONGEST_LINE)
-        delimiter = source.delimiter or sniff(first)
-        header = _header(next(csv.reader([first], delimiter=delimiter), []), source.path)
-        rows = csv.reader(text, delimiter=delimiter)
-        number = 0
-        while True:
-            try:
-                cells = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                number += 1
-                yield Row(number, rows.line_num + 1, None, f"it is not CSV: {error}", "", counted.position)
-                continue
-            if not cells or not any(cells):
+        lines = Lines(text)
+        header = choose(in_text(lines, source.delimiter, source.header_row, columns), columns, source.path.name)
+        lines.give_back(lines.number - header.end)
+        number, width = 0, len(header.names)
+        for record in records(lines, header.delimiter):
+            if not record.problem and not any(record.cells):
                 continue
             number += 1
-            yield _csv_row(number, rows.line_num + 1, header, cells, delimiter)._replace(position=counted.position)
+            odd = record.lines > 1 and not record.problem and (len(record.cells) < width or _too_long(record.cells, width))
+            again = reread(lines, header.delimiter, width) if odd else None
+            yield _csv_row(number, header.names, again or record, header.delimiter, counted.position)
 
 
-def _csv_row(number: int, line: int, header: list[str], cells: list[str], delimiter: str) -> Row:
-    if len(cells) != len(header):
-        problem = f"it has {len(cells)} columns, the header has {len(header)}"
-        return Row(number, line, None, problem, delimiter.join(cells)[:SHOWN])
-    return Row(number, line, dict(zip(header, cells, strict=True)))
+def _csv_row(number: int, names: list[str], record: Record, delimiter: str, position: int) -> Row:
+    if record.problem:
+        return Row(number, record.line, None, record.problem, record.text, position)
+    if problem := _too_long(record.cells, len(names)):
+        return Row(number, record.line, None, problem, delimiter.join(record.cells)[:SHOWN], position)
+    missing = len(names) - len(record.cells)
+    cells = record.cells + [""] * missing if missing > 0 else record.cells
+    return Row(number, record.line, dict(zip(names, cells, strict=False)), "", "", position, SHORT if missing > 0 else "")
 
 
-def sniff(header: str) -> str:
-    """The delimiter of a header line: the one that is there most often, outside of quotes."""
-    outside = "".join(header.split('"')[::2])
-    return max(DELIMITERS, key=outside.count)
+def _too_long(cells: Sequence[Any], width: int) -> str:
+    """The problem of a row with something behind its last named column."""
+    if len(cells) > width:
+        extra = next((cell for cell in cells[width:] if cell is not None and str(cell).strip()), None)
+        if extra is not None:
+            return f"it has {len(cells)} cells, and the header names {width} columns: {str(extra)[:40]!r} is in none of them"
+    return ""
 
 
-def _header(cells: list[Any], path: Path) -> list[str]:
-    names = ["" if cell is None else str(cell).strip().lstrip("\ufeff") for cell in cells]
-    while names and not names[-1]:
-        names.pop()
-    if not names:
-        raise CdpError(f"{path.name} has no header.", "The first line must name the columns.")
-    named = [name for name in names if name]
-    twice = next((name for name in named if named.count(name) > 1), None)
-    if twice is not None:
-        raise CdpError(f"{path.name} has two columns named {twice!r}.", "Give each column a name of its own.")
-    return [name or f"column {index}" for index, name in enumerate(names, start=1)]
-
-
-def _read_jsonl(source: Source) -> Iterator[Row]:
+def _read_jsonl(source: Source, _: Columns | None) -> Iterator[Row]:
     decode = msgspec.json.Decoder().decode
     with _text(source) as (text, counted):
         number = line = 0
         while written := text.readline(LONGEST_LINE):
             line += 1
-            cut = len(written) == LONGEST_LINE and not written.endswith("\n")
-            while cut and (rest := text.readline(LONGEST_LINE)) and not rest.endswith("\n"):
+            cut = is_cut(written)
+            while cut and (rest := text.readline(LONGEST_LINE)) and rest[-1] not in "\r\n":
                 pass
+            written = written.lstrip(MARK)
             if not written.strip():
                 continue
             number += 1
@@ -256,12 +269,14 @@ def _object(decode: Callable[[str], Any], written: str) -> tuple[dict[str, Any] 
     return (value, "") if isinstance(value, dict) else (None, "it is not a JSON object")
 
 
-def _read_parquet(source: Source) -> Iterator[Row]:
+def _read_parquet(source: Source, columns: Columns | None) -> Iterator[Row]:
     import pyarrow
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(source.path) as file:
+            if columns:
+                check(columns, file.schema_arrow.names, source.path.name, nested=True)
             number = 0
             for batch in file.iter_batches(batch_size=PARQUET_ROWS):
                 for record in batch.to_pylist():
@@ -271,7 +286,7 @@ def _read_parquet(source: Source) -> Iterator[Row]:
         raise CdpError(f"{source.path.name} is not Parquet: {' '.join(str(error).split())[:200]}.", "Check the file.") from error
 
 
-def _read_excel(source: Source) -> Iterator[Row]:
+def _read_excel(source: Source, columns: Columns | None) -> Iterator[Row]:
     import zipfile
 
     import openpyxl  # type: ignore[import-untyped, unused-ignore]
@@ -285,23 +300,24 @@ def _read_excel(source: Source) -> Iterator[Row]:
         try:
             if source.sheet and source.sheet not in book.sheetnames:
                 raise CdpError(f"There is no sheet {source.sheet!r}.", f"There are {', '.join(book.sheetnames)}.")
-            yield from _sheet(book[source.sheet] if source.sheet else book.worksheets[0], source)
+            yield from _sheet(book[source.sheet] if source.sheet else book.worksheets[0], source, columns)
         finally:
             book.close()
 
 
-def _sheet(sheet: Any, source: Source) -> Iterator[Row]:
+def _sheet(sheet: Any, source: Source, columns: Columns | None) -> Iterator[Row]:
     sheet.reset_dimensions()  # some programs write wrong ones
     rows = sheet.iter_rows(values_only=True)
-    header = _header(list(next(rows, ())), source.path)
-    number = 0
-    for line, cells in enumerate(rows, start=2):
-        if all(cell is None for cell in cells):
+    first = list(islice(rows, max(LOOKED_AT, source.header_row)))
+    header = choose(in_rows(first, source.header_row, columns), columns, source.path.name)
+    names, number = header.names, 0
+    for line, cells in enumerate(chain(first[header.end :], rows), start=header.end + 1):
+        if all(cell is None or cell == "" for cell in cells):
             continue
         number += 1
-        filled = [*cells, *[None] * (len(header) - len(cells))]
-        if any(cell is not None for cell in filled[len(header) :]):
+        if problem := _too_long(cells, len(names)):
             shown = ", ".join("" if cell is None else str(cell) for cell in cells)[:SHOWN]
-            yield Row(number, line, None, "it has more cells than the header", shown, line)
+            yield Row(number, line, None, problem, shown, line)
             continue
-        yield Row(number, line, dict(zip(header, filled, strict=False)), position=line)
+        filled = [*cells, *[None] * (len(names) - len(cells))]
+        yield Row(number, line, dict(zip(names, filled, strict=False)), position=line)

@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import msgspec
 import xxhash
 
+from cdp.clock import to_iso, wall_clock
 from cdp.errors import InvalidEvent
 from serving.imports.apply import Mapper, encode
 from serving.imports.deliver import Batch, Link
 from serving.imports.progress import Shown
-from serving.imports.readers import Row, Source, read
+from serving.imports.readers import Row, Source
+from serving.imports.records import Records
 from serving.imports.state import State
 
 FLUSH_RECORDS = 20_000  # records between two notes of how far we are, even if no message comes of them
@@ -37,7 +39,11 @@ class Outcome:
         skipped: records that no event of the mapping is meant for.
         rejected: records that could not be mapped; dead_lettered: messages that the collector could not use.
         resumed_at: the record after which this run went on, 0 if it began at the beginning.
-        already: it had been imported before, and nothing was sent.
+        sent: of the events those that this run sent; new: of these those that the platform had not counted before, None if
+            that is not known.
+        already: it had been imported before, and nothing was sent; finished_at: when its end was reached.
+        corrected: what was made usable, and how often.
+        unseen: fields of the mapping that no record had.
     """
 
     records: int = 0
@@ -47,15 +53,20 @@ class Outcome:
     dead_lettered: int = 0
     retries: int = 0
     resumed_at: int = 0
+    sent: int = 0
+    new: int | None = None
     already: bool = False
+    finished_at: str = ""
+    corrected: dict[str, int] = field(default_factory=dict)
+    unseen: list[str] = field(default_factory=list)
     seconds: float = 0.0
     state: str = ""
     rejected_file: str = ""
 
     @property
     def clean(self) -> bool:
-        """Whether everything was used."""
-        return not self.rejected and not self.dead_lettered
+        """Whether everything was used. Nothing was if no event came of records that lack fields of the mapping."""
+        return not self.rejected and not self.dead_lettered and not (self.records and not self.events and self.unseen)
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -64,7 +75,8 @@ class Outcome:
 
 def state_key(source: Source, mapper: Mapper, url: str) -> str:
     """One import: this content by this mapping to this platform."""
-    told = msgspec.json.encode([msgspec.to_builtins(mapper.mapping), source.sheet, source.encoding, source.delimiter, url])
+    read_as = [source.sheet, source.encoding, source.delimiter, *([source.header_row] if source.header_row else [])]
+    told = msgspec.json.encode([msgspec.to_builtins(mapper.mapping), *read_as, url])
     return f"{source.path.stem[:40]}-{source.digest[:12]}-{xxhash.xxh3_64_hexdigest(told)[:8]}"
 
 
@@ -88,7 +100,8 @@ def dry_run(
 ) -> Outcome:
     """Map a whole file and send nothing. `show` gets every message, `reject` every line that cannot be mapped."""
     started, records, events, skipped, rejected = time.monotonic(), 0, 0, 0, 0
-    for row in read(source):
+    rows = Records(source, mapper.mapping)
+    for row in rows:
         records += 1
         try:
             made = messages_of(mapper, row, event_bytes)
@@ -99,7 +112,10 @@ def dry_run(
         events, skipped = events + len(made), skipped + (not made)
         for message in made:
             show(row, message)
-    return Outcome(records, events, skipped, rejected, seconds=round(time.monotonic() - started, 3))
+    return Outcome(
+        records, events, skipped, rejected, corrected=rows.corrected, unseen=rows.unseen,
+        seconds=round(time.monotonic() - started, 3),
+    )  # fmt: skip
 
 
 def import_file(source: Source, mapper: Mapper, link: Link, state: State, limits: Limits) -> Outcome:
@@ -109,20 +125,23 @@ def import_file(source: Source, mapper: Mapper, link: Link, state: State, limits
     acknowledged until then is noted, and the next run goes on behind it.
     """
     reached = state.reached
-    started, resumed_at, already = time.monotonic(), reached.records, reached.finished
+    started, resumed_at, before, already = time.monotonic(), reached.records, reached.events, reached.finished
     if not already:
         reached.file, reached.mapping = source.path.name, mapper.mapping.name
-        run = _Run(mapper, link, state, limits)
+        run, rows = _Run(mapper, link, state, limits), Records(source, mapper.mapping)
         with Shown(f"import {source.path.name}", source.total) as shown:
-            for row in read(source):
+            for row in rows:
                 if row.number > resumed_at:
                     run.take(row)
                 shown.update(row.number, row.position)
+        reached.corrected, reached.unseen = rows.corrected, rows.unseen
         run.finish()
     return Outcome(
         reached.records, reached.events, reached.skipped, reached.rejected, reached.dead_lettered,
-        retries=link.retries, resumed_at=resumed_at, already=already, seconds=round(time.monotonic() - started, 3),
-        state=str(state.path), rejected_file=str(state.rejected_path) if reached.rejected_bytes else "",
+        retries=link.retries, resumed_at=resumed_at, sent=reached.events - before,
+        already=already, finished_at=reached.finished_at, corrected=reached.corrected, unseen=reached.unseen,
+        seconds=round(time.monotonic() - started, 3), state=str(state.path),
+        rejected_file=str(state.rejected_path) if reached.rejected_bytes else "",
     )  # fmt: skip
 
 
@@ -166,7 +185,7 @@ class _Run:
     def finish(self) -> None:
         """Send what is left, and note that this was all."""
         self._flush()
-        self._state.reached.finished = True
+        self._state.reached.finished, self._state.reached.finished_at = True, to_iso(wall_clock())
         self._state.save()
 
     def _flush(self) -> None:

@@ -20,7 +20,8 @@ class Reached(msgspec.Struct, kw_only=True):
         skipped: records that no event of the mapping is meant for.
         rejected, dead_lettered: records that could not be mapped; messages that the collector could not use.
         rejected_bytes: size of the file of rejected lines at that point: what was written after it is cut off when it goes on.
-        finished: whether the end was reached.
+        finished: whether the end was reached, and when.
+        corrected, unseen: what was made usable and how often, and fields that no record had, once the end was reached.
     """
 
     file: str = ""
@@ -33,6 +34,9 @@ class Reached(msgspec.Struct, kw_only=True):
     dead_lettered: int = 0
     rejected_bytes: int = 0
     finished: bool = False
+    finished_at: str = ""
+    corrected: dict[str, int] = {}
+    unseen: list[str] = []
 
 
 class State:

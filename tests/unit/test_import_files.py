@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -60,11 +61,11 @@ def test_csv_delimiters_and_bad_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('a;b\n1;2\n\n3;4;5\n"x\ny";6\n7\n8;9')
     assert rows(path) == [
-        {"a": "1", "b": "2"}, "4: it has 3 columns, the header has 2", {"a": "x\ny", "b": "6"},
-        "7: it has 1 columns, the header has 2", {"a": "8", "b": "9"},
+        {"a": "1", "b": "2"}, "4: it has 3 cells, and the header names 2 columns: '5' is in none of them",
+        {"a": "x\ny", "b": "6"}, {"a": "7", "b": ""}, {"a": "8", "b": "9"},
     ]  # fmt: skip
     path.write_text("a;b\n1;2\n" + "x" * 1_200_000 + "\n3;4\n")
-    assert [str(row)[:20] for row in rows(path)][1] == "3: it is not CSV: fi"
+    assert [str(row)[:20] for row in rows(path)][1] == "3: a cell is longer "
     assert rows(path)[-1] == {"a": "3", "b": "4"}
     for wrong, says in (("a,a\n1,2", "two columns"), ("", "no header")):
         path.write_text(wrong)
@@ -247,7 +248,8 @@ def test_the_command(cdp: Any, fake: FakeCollector, file: Path, tmp_path: Path) 
     assert cdp("import", file, "-m", mapping).exit_code == 0
     again = cdp("import", file, "-m", mapping)
     assert again.exit_code == 0
-    assert "imported before" in again.stdout
+    assert re.search(r"imported before, to its end on 20\d\d-.*Z: 1 records, 1 events .* Nothing was sent now", again.stdout)
+    assert len(fake.taken) == 7
     nothing = cdp("import", file, "-m", "nothing")
     assert isinstance(nothing.exception, CdpError)
     assert "tmall" in nothing.exception.remedy
@@ -255,3 +257,27 @@ def test_the_command(cdp: Any, fake: FakeCollector, file: Path, tmp_path: Path) 
     assert len(json.loads(cdp("mappings", "--json").stdout)["mappings"]) == 5
     loop = cdp("import-topic", "cdp.events", "-m", mapping)
     assert isinstance(loop.exception, CdpError)
+
+
+def test_the_command_speaks_plainly(cdp: Any, fake: FakeCollector, tmp_path: Path) -> None:
+    mapping, table, records = tmp_path / "people.yaml", tmp_path / "people.csv", tmp_path / "people.jsonl"
+    mapping.write_text(MAPPING)
+    table.write_text("编号,城市\n1,x\n")
+    for arguments in ((), ("--dry-run",)):
+        wrong = cdp("import", table, "-m", mapping, *arguments)
+        assert wrong.exit_code == 1
+        assert isinstance(wrong.exception, CdpError)
+        assert "no column '金额'; its columns are '编号', '城市'." in wrong.exception.message
+    table.write_text("Title\n编号,城市,金额\n" + "1,x,y\n" * 50 + "2\n")
+    dry = cdp("import", table, "-m", mapping, "--dry-run", "--header-row", 2)
+    assert dry.output.count("rejected (invalid_value):") == 20
+    assert "and 30 more lines: rejected (invalid_value of 金额)" in dry.output
+    assert "Corrected: 1 rows with missing last cells" in dry.output
+    records.write_text('{"编号": 1, "城市": null}\n' * 3)
+    some = cdp("import", records, "-m", mapping)
+    assert "3 records, 3 events acknowledged" in some.stdout
+    assert "Warning: no record had '金额'" in some.stdout
+    assert some.exit_code == 0
+    mapping.write_text(MAPPING.replace("  - event: Visited", "  - event: Visited\n    when: {城: x}"))
+    none = cdp("import", records, "-m", mapping, "--json")
+    assert (none.exit_code, json.loads(none.stdout)["unseen"]) == (3, ["'金额'", "'城'"])

@@ -264,9 +264,10 @@ def test_own_mappings_go_before_the_shipped_ones(tmp_path: Path) -> None:
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "import.md").read_text(encoding="utf-8")
 
 
-def test_the_mapping_in_the_docs_does_what_it_says() -> None:
-    (text,) = re.findall(r"^```yaml\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("text", re.findall(r"^```yaml\n(name: .*?)^```$", DOCS, re.MULTILINE | re.DOTALL))
+def test_the_mappings_in_the_docs_do_what_they_say(text: str) -> None:
     mapping = parse_mapping(text, "docs")
+    assert mapping.examples
     for example in mapping.examples:
         made = Mapper(mapping).map(example.input)
         for message in made:
