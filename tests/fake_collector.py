@@ -13,6 +13,7 @@ class FakeCollector:
         self.answers: list[tuple[int, dict[str, str]]] = []
         self.taken: list[dict[str, Any]] = []
         self.letters: list[dict[str, Any]] = []
+        self.extra: dict[str, Any] = {}
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -24,7 +25,8 @@ class FakeCollector:
                 answer = b'{"code":"x","message":"no"}'
                 if status == 200:
                     fake.taken += body["batch"]
-                    answer = json.dumps({"rejected": len(fake.letters), "dead_lettered": fake.letters}).encode()
+                    said = {"rejected": len(fake.letters), "dead_lettered": fake.letters} | fake.extra
+                    answer = json.dumps(said).encode()
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)

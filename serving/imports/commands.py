@@ -85,6 +85,7 @@ def import_topic(  # noqa: PLR0913 - one for each option
     import threading
 
     from cdp import kafka
+    from cdp.errors import CdpError
     from cdp.settings import settings
     from cdp.topics import Names
     from serving.definitions.sender import write_key_for
@@ -95,6 +96,8 @@ def import_topic(  # noqa: PLR0913 - one for each option
 
     own, names = settings(), Names(settings().topic_prefix)
     mapper = mapper_of(own, mapping)
+    if mapper.mapping.group_by:
+        raise CdpError(f"{mapper.mapping.name} brings rows of files together.", "Use a mapping without group_by for a topic.")
     bootstrap = _foreign(topic, servers, own.kafka_servers, names.all_topics())
     url, key = write_key_for(own, "import", write_key)
     consumer = kafka.consumer(

@@ -28,9 +28,13 @@ class DeadLettered(msgspec.Struct):
 
 
 class Taken(msgspec.Struct):
-    """The collector's answer: how many of the messages became dead letters, and which (of the first hundred)."""
+    """The collector's answer: how many of the messages became dead letters, and which (of the first hundred).
+
+    `corrected`: how many have the time of their arrival, since their own could not be used.
+    """
 
     rejected: int = 0
+    corrected: int = 0
     dead_lettered: list[DeadLettered] = []
 
 

@@ -8,7 +8,10 @@ from serving.imports.run import Outcome
 
 SHOWN_OF_A_KIND = 20
 SHOWN_FIELDS = 20
-CORRECTIONS = {"short_rows": "rows with missing last cells, taken as empty"}
+CORRECTIONS = {
+    "short_rows": "rows without their last cells, which count as empty",
+    "times": "events with a time that cannot be, such as one of tomorrow, which count when they arrive",
+}
 
 
 class Rejections:

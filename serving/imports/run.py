@@ -10,6 +10,7 @@ import xxhash
 
 from cdp.clock import to_iso, wall_clock
 from cdp.errors import InvalidEvent
+from serving.collect.times import event_time
 from serving.imports.apply import Mapper, encode
 from serving.imports.deliver import Batch, Link
 from serving.imports.progress import Shown
@@ -18,7 +19,14 @@ from serving.imports.records import Records
 from serving.imports.state import State
 
 FLUSH_RECORDS = 20_000  # records between two notes of how far we are, even if no message comes of them
-MESSAGES = 500
+TIMES = "times"
+
+
+class _Stamped(msgspec.Struct):
+    timestamp: str | None = None
+
+
+_decode_stamp = msgspec.json.Decoder(_Stamped).decode
 
 
 @dataclass(frozen=True)
@@ -97,14 +105,21 @@ def dry_run(
     *,
     show: Callable[[Row, bytes], None],
     reject: Callable[[dict[str, Any]], None],
+    look: Callable[[dict[str, Any]], object] = lambda _: None,
 ) -> Outcome:
-    """Map a whole file and send nothing. `show` gets every message, `reject` every line that cannot be mapped."""
+    """Map a whole file and send nothing.
+
+    `show` gets every message, `reject` every line that cannot be mapped, `look` every record, to find what is suspicious.
+    """
     started, records, events, skipped, rejected = time.monotonic(), 0, 0, 0, 0
-    rows = Records(source, mapper.mapping)
+    rows, now, replaced = Records(source, mapper.mapping), wall_clock(), 0
     for row in rows:
         records += 1
+        if row.record is not None:
+            look(row.record)
         try:
             made = messages_of(mapper, row, event_bytes)
+            replaced += sum(_is_replaced(message, now) for message in made)
         except InvalidEvent as error:
             rejected += 1
             reject(rejection(row, error))
@@ -113,7 +128,7 @@ def dry_run(
         for message in made:
             show(row, message)
     return Outcome(
-        records, events, skipped, rejected, corrected=rows.corrected, unseen=rows.unseen,
+        records, events, skipped, rejected, corrected=_with(rows.corrected, TIMES, replaced), unseen=rows.unseen,
         seconds=round(time.monotonic() - started, 3),
     )  # fmt: skip
 
@@ -134,7 +149,7 @@ def import_file(source: Source, mapper: Mapper, link: Link, state: State, limits
                 if row.number > resumed_at:
                     run.take(row)
                 shown.update(row.number, row.position)
-        reached.corrected, reached.unseen = rows.corrected, rows.unseen
+        reached.corrected, reached.unseen = reached.corrected | rows.corrected, rows.unseen
         run.finish()
     return Outcome(
         reached.records, reached.events, reached.skipped, reached.rejected, reached.dead_lettered,
@@ -143,6 +158,15 @@ def import_file(source: Source, mapper: Mapper, link: Link, state: State, limits
         seconds=round(time.monotonic() - started, 3), state=str(state.path),
         rejected_file=str(state.rejected_path) if reached.rejected_bytes else "",
     )  # fmt: skip
+
+
+def _is_replaced(message: bytes, now: int) -> bool:
+    """Whether the collector would give a message the time of its arrival. Raises InvalidEvent for a time that it refuses."""
+    return event_time(_decode_stamp(message).timestamp, True, 0, now)[1]
+
+
+def _with(corrected: dict[str, int], what: str, count: int) -> dict[str, int]:
+    return corrected | {what: corrected.get(what, 0) + count} if count else corrected
 
 
 def rejection(row: Row, error: InvalidEvent) -> dict[str, Any]:
@@ -197,6 +221,7 @@ class _Run:
                 self._state.reject(rejection(row, InvalidEvent(letter.reason, letter.field, letter.message)))
             reached.events += len(self._batch.messages)
             reached.dead_lettered += taken.rejected
+            reached.corrected = _with(reached.corrected, TIMES, taken.corrected)
         if self._last is not None:
             reached.records, reached.line = self._last.number, self._last.line
         reached.skipped += self._skipped

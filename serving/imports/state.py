@@ -21,7 +21,7 @@ class Reached(msgspec.Struct, kw_only=True):
         rejected, dead_lettered: records that could not be mapped; messages that the collector could not use.
         rejected_bytes: size of the file of rejected lines at that point: what was written after it is cut off when it goes on.
         finished: whether the end was reached, and when.
-        corrected, unseen: what was made usable and how often, and fields that no record had, once the end was reached.
+        corrected: what was made usable, and how often; unseen: fields that no record had, once the end was reached.
     """
 
     file: str = ""

@@ -257,6 +257,8 @@ def test_the_command(cdp: Any, fake: FakeCollector, file: Path, tmp_path: Path) 
     assert len(json.loads(cdp("mappings", "--json").stdout)["mappings"]) == 5
     loop = cdp("import-topic", "cdp.events", "-m", mapping)
     assert isinstance(loop.exception, CdpError)
+    mapping.write_text(MAPPING + "group_by: 编号\n")
+    assert "brings rows of files together" in str(cdp("import-topic", "erp.orders", "-m", mapping).exception)
 
 
 def test_the_command_speaks_plainly(cdp: Any, fake: FakeCollector, tmp_path: Path) -> None:
@@ -272,7 +274,7 @@ def test_the_command_speaks_plainly(cdp: Any, fake: FakeCollector, tmp_path: Pat
     dry = cdp("import", table, "-m", mapping, "--dry-run", "--header-row", 2)
     assert dry.output.count("rejected (invalid_value):") == 20
     assert "and 30 more lines: rejected (invalid_value of 金额)" in dry.output
-    assert "Corrected: 1 rows with missing last cells" in dry.output
+    assert "Corrected: 1 rows without their last cells" in dry.output
     records.write_text('{"编号": 1, "城市": null}\n' * 3)
     some = cdp("import", records, "-m", mapping)
     assert "3 records, 3 events acknowledged" in some.stdout
@@ -281,3 +283,14 @@ def test_the_command_speaks_plainly(cdp: Any, fake: FakeCollector, tmp_path: Pat
     mapping.write_text(MAPPING.replace("  - event: Visited", "  - event: Visited\n    when: {城: x}"))
     none = cdp("import", records, "-m", mapping, "--json")
     assert (none.exit_code, json.loads(none.stdout)["unseen"]) == (3, ["'金额'", "'城'"])
+
+
+def test_times_that_are_replaced_are_counted(cdp: Any, fake: FakeCollector, tmp_path: Path) -> None:
+    mapping, table = tmp_path / "people.yaml", tmp_path / "people.csv"
+    mapping.write_text(MAPPING + "    time: 时间\n")
+    table.write_text("编号,城市,金额,时间\n1,x,1,2026-06-01\n2,x,1,2999-01-01\n3,x,1,2099-01-01\n")
+    dry = cdp("import", table, "-m", mapping, "--dry-run", "--json")
+    assert json.loads(dry.stdout)["corrected"] == {"times": 2}
+    fake.extra = {"corrected": 2}
+    done = cdp("import", table, "-m", mapping, "--batch-size", 2)
+    assert "Corrected: 4 events with a time that cannot be" in done.stdout  # two in each of two answers
