@@ -7,7 +7,7 @@ from typing import Protocol
 import lz4.frame  # type: ignore[import-untyped]
 from backports import zstd
 
-from infra.clickhouse.fail import BAD_REQUEST, CANNOT_DECOMPRESS, ClickHouseError
+from infra.clickhouse.fail import BAD_REQUEST, CANNOT_DECOMPRESS, QUERY_TOO_LARGE, ClickHouseError
 
 _ZSTD_LEVEL = 1
 
@@ -15,6 +15,14 @@ _ZSTD_LEVEL = 1
 class _Compressor(Protocol):
     def compress(self, data: bytes, /) -> bytes: ...
     def flush(self) -> bytes: ...
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes | None: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 class _Lz4:
@@ -39,25 +47,43 @@ _COMPRESSORS: dict[str, Callable[[], _Compressor]] = {
     "gzip": lambda: zlib.compressobj(1, zlib.DEFLATED, 31),
     "deflate": lambda: zlib.compressobj(1),
 }
-_DECOMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
-    "zstd": zstd.decompress,
-    "lz4": lambda data: bytes(lz4.frame.decompress(data)),
-    "gzip": lambda data: zlib.decompress(data, 47),
-    "deflate": zlib.decompress,
+_DECOMPRESSORS: dict[str, Callable[[], _Decompressor]] = {
+    "zstd": zstd.ZstdDecompressor,
+    "lz4": lz4.frame.LZ4FrameDecompressor,
+    "gzip": lambda: zlib.decompressobj(47),
+    "deflate": zlib.decompressobj,
 }
 
 
-def decompress(data: bytes, encoding: str) -> bytes:
-    """The body behind a Content-Encoding. Raises ClickHouseError for an unknown encoding and for damaged data."""
+def decompress(data: bytes, encoding: str, limit: int) -> bytes:
+    """The body behind a Content-Encoding; several members one after the other are one body.
+
+    Args:
+        limit: bytes of the unpacked body; no memory is taken for more.
+
+    Raises:
+        ClickHouseError: 36 for an unknown encoding, 271 for damaged data, 1003 for too much.
+    """
     if encoding in ("", "identity"):
         return data
-    method = _DECOMPRESSORS.get(encoding)
-    if method is None:
+    make = _DECOMPRESSORS.get(encoding)
+    if make is None:
         raise ClickHouseError(BAD_REQUEST, f"Unknown compression method '{encoding}': use {', '.join(_DECOMPRESSORS)}")
-    try:
-        return method(data)
-    except Exception as error:
-        raise ClickHouseError(CANNOT_DECOMPRESS, f"The request's body is not {encoding}: {error}") from error
+    parts: list[bytes] = []
+    size = 0
+    while data or not parts:
+        decompressor = make()
+        try:
+            parts.append(decompressor.decompress(data, limit - size + 1))
+        except Exception as error:
+            raise ClickHouseError(CANNOT_DECOMPRESS, f"The request's body is not {encoding}: {error}") from error
+        size += len(parts[-1])
+        if size > limit:
+            raise ClickHouseError(QUERY_TOO_LARGE, f"The request's body is larger than {limit} bytes.")
+        if not decompressor.eof:
+            raise ClickHouseError(CANNOT_DECOMPRESS, f"The request's body is not {encoding}: it ends too early")
+        data = decompressor.unused_data or b""
+    return b"".join(parts)
 
 
 def choose(accepted: str) -> str:

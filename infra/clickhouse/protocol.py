@@ -8,7 +8,11 @@ from urllib.parse import parse_qsl
 
 from infra.clickhouse.compress import decompress
 from infra.clickhouse.fail import BAD_REQUEST, NOT_IMPLEMENTED, SYNTAX_ERROR, ClickHouseError
+from infra.clickhouse.frames import unpack
 from infra.clickhouse.split import Insert, first_word, has_two_statements, output_format, split_insert
+
+MAX_BODY_BYTES = 512 << 20
+"""The most that a request's body may have, also when it is unpacked."""
 
 # Parameters of the protocol; all others are settings.
 _RESERVED = frozenset(
@@ -84,7 +88,8 @@ class Query:
         format: of the answer (also given as default to the engine).
         answers: whether the statement gives rows.
         buffered: whether the whole answer is wanted before the status line.
-        compressed: whether the answer may be compressed.
+        compressed: whether the answer may be compressed as HTTP does.
+        framed: whether the answer is wanted in ClickHouse's own frames.
     """
 
     sql: str
@@ -98,6 +103,7 @@ class Query:
     answers: bool = True
     buffered: bool = False
     compressed: bool = False
+    framed: bool = False
 
     @property
     def streams(self) -> bool:
@@ -117,13 +123,12 @@ def parse(request: Request, new_id: str) -> Query:
         new_id: the query's id if the client does not give one.
     """
     params = dict(request.params)
-    body = decompress(request.body, request.headers.get("content-encoding", "").strip().lower())
+    body = decompress(request.body, request.headers.get("content-encoding", "").strip().lower(), MAX_BODY_BYTES)
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         params |= _form(request.headers["content-type"], body)
         body = b""
-    for name in ("compress", "decompress"):
-        if params.get(name, "0") not in ("0", "false"):
-            raise ClickHouseError(NOT_IMPLEMENTED, f"The parameter {name} (ClickHouse's own framing) is not supported.")
+    if is_set(params, "decompress"):
+        body = unpack(body, MAX_BODY_BYTES)
     statement = params.get("query", "").encode()
     default_format = params.get("default_format") or request.headers.get("x-clickhouse-format", "")
     insert, text, data = _statement(statement, body, default_format)
@@ -148,9 +153,15 @@ def parse(request: Request, new_id: str) -> Query:
         format=output_format(text) or default_format or "TabSeparated",
         query_id=params.get("query_id") or new_id,
         answers=first_word(text) in _ANSWERING,
-        buffered=params.get("wait_end_of_query", "0") in ("1", "true"),
-        compressed=params.get("enable_http_compression", "0") in ("1", "true"),
+        buffered=is_set(params, "wait_end_of_query"),
+        compressed=is_set(params, "enable_http_compression"),
+        framed=is_set(params, "compress"),
     )
+
+
+def is_set(params: Mapping[str, str], name: str) -> bool:
+    """Whether a parameter is there that says yes."""
+    return params.get(name, "0").lower() in ("1", "true")
 
 
 def _statement(statement: bytes, body: bytes, default_format: str) -> tuple[Insert | None, bytes, bytes]:

@@ -1,10 +1,11 @@
 """Turn an answer into HTTP: headers, compression, whole or in chunks, and errors in the middle of a stream."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from infra.clickhouse.compress import choose, compress
 from infra.clickhouse.fail import ClickHouseError
-from infra.clickhouse.protocol import Query, Request
+from infra.clickhouse.frames import pack
+from infra.clickhouse.protocol import Query, Request, is_set
 
 _CONTENT_TYPES = {
     "json": "application/json; charset=UTF-8",
@@ -66,7 +67,21 @@ def encode(headers: dict[str, str]) -> Headers:
     ]
 
 
-def body_of(chunks: Iterator[bytes], encoding: str, tag: str, version: str) -> Iterator[bytes]:
+def packed(chunks: Iterable[bytes], query: Query, encoding: str) -> Iterator[bytes]:
+    """The answer as the client wants it: framed, then compressed, or either, or neither."""
+    return compress(pack(chunks) if query.framed else chunks, encoding)
+
+
+def error_body(error: ClickHouseError, version: str, params: Mapping[str, str]) -> bytes:
+    """The body of an answer that is an error: framed where the answer would have been.
+
+    ClickHouse's Java client reads 401 and 403 unframed, and everything else framed; its Go client reads either.
+    """
+    text = error.text(version).encode()
+    return b"".join(pack([text])) if is_set(params, "compress") and error.status not in (401, 403) else text
+
+
+def body_of(chunks: Iterator[bytes], query: Query, encoding: str, tag: str, version: str) -> Iterator[bytes]:
     """The body of a stream; an error on the way becomes ClickHouse's marked block at its end, and is then raised again."""
     failed: ClickHouseError | None = None
 
@@ -78,7 +93,7 @@ def body_of(chunks: Iterator[bytes], encoding: str, tag: str, version: str) -> I
             failed = error
             yield exception_block(error, tag, version)
 
-    yield from compress(guarded(), encoding)
+    yield from packed(guarded(), query, encoding)
     if failed is not None:
         raise failed
 

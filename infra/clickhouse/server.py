@@ -17,14 +17,21 @@ from cdp import logs
 from cdp.errors import CdpError
 from cdp.settings import CLICKHOUSE, Settings, settings
 from infra.clickhouse.authenticate import Account, authenticate, ensure_passwords
-from infra.clickhouse.compress import compress
 from infra.clickhouse.execute import MAX_QUERIES, Engine, Summary
 from infra.clickhouse.fail import BAD_REQUEST, QUERY_TOO_LARGE, UNKNOWN_EXCEPTION, ClickHouseError
 from infra.clickhouse.guard import Guard
-from infra.clickhouse.protocol import Query, Request, parse, parse_params
-from infra.clickhouse.respond import Headers, answer_headers, body_of, encode, encoding_of, error_headers
+from infra.clickhouse.protocol import MAX_BODY_BYTES, Query, Request, parse, parse_params
+from infra.clickhouse.respond import (
+    Headers,
+    answer_headers,
+    body_of,
+    encode,
+    encoding_of,
+    error_body,
+    error_headers,
+    packed,
+)
 
-MAX_BODY_BYTES = 512 << 20
 SHUTDOWN_SECONDS = 20
 
 Message = MutableMapping[str, Any]
@@ -70,13 +77,17 @@ class Server:
             query_id = query.query_id
             await self._run(request, query, account, receive, send)
         except ClickHouseError as error:
-            await self._send(send, error.status, error_headers(error, query_id), error.text(self._engine.version).encode())
+            await self._fail(send, error, request, query_id)
         except (_DisconnectedError, _BrokenError):
             raise
         except Exception:
             log.exception("A request failed in a way that nobody foresaw")
             unforeseen = ClickHouseError(UNKNOWN_EXCEPTION, "Internal error: see the server's log.")
-            await self._send(send, 500, error_headers(unforeseen, query_id), unforeseen.text(self._engine.version).encode())
+            await self._fail(send, unforeseen, request, query_id)
+
+    async def _fail(self, send: Send, error: ClickHouseError, request: Request, query_id: str) -> None:
+        body = error_body(error, self._engine.version, request.params)
+        await self._send(send, error.status, error_headers(error, query_id), body)
 
     def _prepare(self, request: Request, account: Account) -> Query:
         query = parse(request, str(uuid.uuid4()))
@@ -91,7 +102,7 @@ class Server:
                 await self._stream(request, query, summary, chunks, send)
             else:
                 encoding = encoding_of(query, request)
-                body = await self._in_thread(_whole, chunks, encoding)
+                body = await self._in_thread(_whole, chunks, query, encoding)
                 await self._send(send, 200, answer_headers(query, summary.header(), encoding if body else ""), body)
         finally:
             watch.cancel()
@@ -103,7 +114,7 @@ class Server:
             first = await self._in_thread(next, chunks, b"")
             headers = answer_headers(query, summary.header(), encoding) + encode({"X-ClickHouse-Exception-Tag": tag})
             await send({"type": "http.response.start", "status": 200, "headers": self._common + headers})
-            body = body_of(_chain(first, chunks), encoding, tag, self._engine.version)
+            body = body_of(_chain(first, chunks), query, encoding, tag, self._engine.version)
             while (chunk := await self._in_thread(_next_or_error, body)) is not None:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:
@@ -157,11 +168,9 @@ async def _read(receive: Receive, headers: Mapping[str, str]) -> bytes:
     raise ClickHouseError(QUERY_TOO_LARGE, f"The request's body is larger than {MAX_BODY_BYTES} bytes.")
 
 
-def _whole(chunks: Iterator[bytes], encoding: str) -> bytes:
+def _whole(chunks: Iterator[bytes], query: Query, encoding: str) -> bytes:
     body = b"".join(chunks)
-    if not encoding or not body:
-        return body
-    return b"".join(compress([body], encoding))
+    return b"".join(packed([body], query, encoding)) if body else body
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

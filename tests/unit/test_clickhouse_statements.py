@@ -77,7 +77,7 @@ def test_multipart_form():
 
 
 @pytest.mark.parametrize(
-    ("body", "url", "code"), [(b"", "", 62), (b"SELECT 1; SELECT 2", "", 62), (b"SELECT 1", "compress=1", 48)]
+    ("body", "url", "code"), [(b"", "", 62), (b"SELECT 1; SELECT 2", "", 62), (b"SELECT 1", "decompress=1", 271)]
 )
 def test_refused_requests(body, url, code):
     with pytest.raises(ClickHouseError) as refused:
@@ -100,13 +100,13 @@ def test_errors_are_read_from_the_engines_text():
 
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate", "lz4", "zstd"])
 def test_encodings_there_and_back(encoding):
-    assert decompress(b"".join(compress([b"a" * 1000, b"", b"b"], encoding)), encoding) == b"a" * 1000 + b"b"
+    assert decompress(b"".join(compress([b"a" * 1000, b"", b"b"], encoding)), encoding, 1001) == b"a" * 1000 + b"b"
 
 
 def test_damaged_and_unknown_encodings():
     for encoding, code in (("gzip", 271), ("zip", 36)):
         with pytest.raises(ClickHouseError) as refused:
-            decompress(b"no", encoding)
+            decompress(b"no", encoding, 100)
         assert refused.value.code == code
     assert choose("br, lz4;q=0.5, gzip") == "lz4"
 
