@@ -90,6 +90,7 @@ class Query:
         buffered: whether the whole answer is wanted before the status line.
         compressed: whether the answer may be compressed as HTTP does.
         framed: whether the answer is wanted in ClickHouse's own frames.
+        revision: the version of ClickHouse's protocol that the client speaks; 0: it does not say.
     """
 
     sql: str
@@ -104,6 +105,7 @@ class Query:
     buffered: bool = False
     compressed: bool = False
     framed: bool = False
+    revision: int = 0
 
     @property
     def streams(self) -> bool:
@@ -156,7 +158,14 @@ def parse(request: Request, new_id: str) -> Query:
         buffered=is_set(params, "wait_end_of_query"),
         compressed=is_set(params, "enable_http_compression"),
         framed=is_set(params, "compress"),
+        revision=_revision(params.get("client_protocol_version", "0")),
     )
+
+
+def _revision(text: str) -> int:
+    if not text.isdecimal():
+        raise ClickHouseError(BAD_REQUEST, "The client_protocol_version is not a number.")
+    return int(text)
 
 
 def is_set(params: Mapping[str, str], name: str) -> bool:

@@ -20,6 +20,7 @@ from infra.clickhouse.authenticate import Account, authenticate, ensure_password
 from infra.clickhouse.execute import MAX_QUERIES, Engine, Summary
 from infra.clickhouse.fail import BAD_REQUEST, QUERY_TOO_LARGE, UNKNOWN_EXCEPTION, ClickHouseError
 from infra.clickhouse.guard import Guard
+from infra.clickhouse.native import MARKED_SINCE, mark
 from infra.clickhouse.protocol import MAX_BODY_BYTES, Query, Request, parse, parse_params
 from infra.clickhouse.respond import (
     Headers,
@@ -96,6 +97,8 @@ class Server:
     async def _run(self, request: Request, query: Query, account: Account, receive: Receive, send: Send) -> None:
         summary = Summary()
         chunks = self._engine.execute(query, summary, readonly=account.reader)
+        if query.format.lower() == "native" and query.revision >= MARKED_SINCE:
+            chunks = mark(chunks)
         watch = asyncio.create_task(self._kill_when_gone(query, receive))
         try:
             if query.streams:

@@ -20,7 +20,6 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 
 import lz4.frame
 import pyarrow as pa
@@ -30,43 +29,13 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from cdp.clickhouse import READER_USER, connect, embedded_password
-from cdp.errors import CdpError, Unavailable
-from cdp.settings import CLICKHOUSE, Settings
+from cdp.errors import CdpError
+from cdp.settings import Settings
 from sinks.migrate import migrate
+from tests.clickhouse_process import Running, free_base
 
 OUTSIDE = os.environ.get("CDP_TEST_CLICKHOUSE", "")
 embedded_only = pytest.mark.skipif(bool(OUTSIDE), reason="only the embedded server")
-
-
-def free_base() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1]) - CLICKHOUSE
-
-
-class Running:
-    """A server process over a data folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.settings = Settings(data_dir=folder, port_base=free_base(), clickhouse_database="cdp_test")
-        self.start()
-
-    def start(self) -> None:
-        environment = {**os.environ, "CDP_DATA_DIR": str(self.settings.data_dir), "CDP_PORT_BASE": str(self.settings.port_base)}
-        environment["CDP_CLICKHOUSE_DATABASE"] = self.settings.clickhouse_database
-        self.process = subprocess.Popen([sys.executable, "-m", "infra.clickhouse.server"], env=environment)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                connect(self.settings, database="", timeout=5).close()
-                return
-            except Unavailable:
-                time.sleep(0.1)
-        raise AssertionError("the server did not start")
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(30)
 
 
 @pytest.fixture(scope="module")
