@@ -5,7 +5,7 @@ comments, heredocs, odd quotes and the like cannot mean one thing here and anoth
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,24 +13,15 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from infra.clickhouse.fail import ACCESS_DENIED, READONLY, SYNTAX_ERROR, ClickHouseError
-from infra.clickhouse.protocol import Query
-from infra.clickhouse.split import Token, output_format, quote, tokens
+from infra.clickhouse.fail import ACCESS_DENIED, SYNTAX_ERROR, ClickHouseError
+from infra.clickhouse.lift import lift_settings, read_assignments, settings_within
+from infra.clickhouse.limits import check_within, limited
+from infra.clickhouse.protocol import Query, check_role
+from infra.clickhouse.reveal import Revealer
+from infra.clickhouse.split import Token, first_word, output_format, quote, tokens
 
-LIMITS: Mapping[str, str] = {
-    "max_memory_usage": str(1 << 30),
-    "max_execution_time": "60",
-    "max_result_rows": "10000000",
-    "allow_introspection_functions": "0",
-}
-"""Settings of every reader's statement; only `max_execution_time` can be given, and only a smaller one."""
-
+_ONLY = "only SELECT, SHOW, DESCRIBE, EXISTS and EXPLAIN are allowed"
 _KINDS = frozenset(["SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN"])
-_SETTINGS = re.compile(
-    r"output_format_\w+|date_time_output_format|format_\w+|join_use_nulls|extremes|session_timezone|readonly|max_block_size"
-    r"|max_threads|limit|offset|async_insert|wait_for_async_insert|cancel_http_readonly_queries_on_client_close|log_comment"
-    r"|http_\w+|max_execution_time|final|group_by_use_nulls|union_default_mode"
-)
 _TABLE_FUNCTIONS = frozenset(
     ["numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "null", "primes"]
 )
@@ -80,18 +71,39 @@ class Guard:
         self._ask = ask
         self._database = database
         self._table_functions = frozenset(ask("SELECT lower(name) FROM system.table_functions").split())
+        self._settings = frozenset(ask("SELECT name FROM system.settings").split())
+        self._revealer = Revealer(self._settings)
 
     def restrict(self, query: Query) -> Query:
-        """The statement in its canonical form, with limits. Raises ClickHouseError (497, 164) for what is not allowed."""
+        """The statement in its canonical form, with limits. Raises ClickHouseError (497, 164, 115) for what is not allowed."""
         if query.insert is not None:
-            raise _denied("only SELECT, SHOW, DESCRIBE, EXISTS and EXPLAIN are allowed")
-        sql = self._canonical(query.sql)
+            raise _denied(_ONLY)
+        sql, given = lift_settings(self._canonical(query.sql))
+        changes = first_word(sql.encode()) in ("SET", "USE")
+        if changes:
+            given = self._changes(sql)
+        query = replace(query, settings=limited({**query.settings, **given}, self._settings), changes=given if changes else {})
+        if changes:
+            return replace(query, sql="SELECT 1", format="Null", database=self._database, answers=False)
         self._check(sql)
         # Names without a database are those of the platform's: no other may be current.
         if query.database not in ("", self._database):
             raise _denied(f"the current database must be {self._database}")
         form = output_format(sql.encode()) or query.format
-        return replace(query, sql=sql, database=self._database, settings=_limited(query.settings), format=form)
+        return replace(query, sql=self._revealer.reveal(sql), database=self._database, format=form)
+
+    def _changes(self, sql: str) -> dict[str, str]:
+        """The settings of a SET. USE of the one database, and SET ROLE where there are no roles, change nothing."""
+        kind, *words = tokens(sql.encode())
+        if kind.upper == b"USE" and [_bare(token) for token in words] == [self._database]:
+            return {}
+        if kind.upper == b"SET" and words[:1] and words[0].upper == b"ROLE":
+            check_role(b"".join(token.text for token in words[1:]).decode())
+            return {}
+        read = read_assignments(words) if kind.upper == b"SET" else None
+        if read is None or read[1]:
+            raise _denied(_ONLY)
+        return read[0]
 
     def _canonical(self, sql: str) -> str:
         try:
@@ -105,11 +117,12 @@ class Guard:
         words = list(tokens(sql.encode()))
         kind = next((token.upper.decode() for token in words if token.text != b"("), "")
         if kind not in _KINDS:
-            raise _denied("only SELECT, SHOW, DESCRIBE, EXISTS and EXPLAIN are allowed")
+            raise _denied(_ONLY)
         if any(a.upper == b"INTO" and b.upper == b"OUTFILE" for a, b in pairwise(words)):
             raise _denied("INTO OUTFILE is not allowed")
         if any(a.text == b":" and b.upper == b"IDENTIFIER" for a, b in pairwise(words)):
             raise _denied("names cannot be parameters")
+        check_within(settings_within(sql, self._settings), self._settings)
         for name in _called(words):
             self._check_function(name)
         if kind in ("SELECT", "WITH"):
@@ -169,17 +182,6 @@ def _called(words: list[Token]) -> Iterator[str]:
 def _bare(token: Token) -> str:
     text = token.text.decode()
     return text[1:-1] if token.kind == "name" else text
-
-
-def _limited(settings: Mapping[str, str]) -> dict[str, str]:
-    for name in settings:
-        if _SETTINGS.fullmatch(name) is None:
-            raise ClickHouseError(READONLY, f"Cannot modify '{name}' setting in readonly mode.")
-    limited = {name: value for name, value in settings.items() if name != "readonly"} | dict(LIMITS)
-    wanted = settings.get("max_execution_time", "")
-    if wanted.isdigit() and 0 < int(wanted) < int(LIMITS["max_execution_time"]):
-        limited["max_execution_time"] = wanted
-    return limited
 
 
 def _denied(reason: str) -> ClickHouseError:

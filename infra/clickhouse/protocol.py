@@ -7,7 +7,7 @@ from email.policy import HTTP
 from urllib.parse import parse_qsl
 
 from infra.clickhouse.compress import decompress
-from infra.clickhouse.fail import BAD_REQUEST, NOT_IMPLEMENTED, SYNTAX_ERROR, ClickHouseError
+from infra.clickhouse.fail import BAD_REQUEST, NOT_IMPLEMENTED, SYNTAX_ERROR, UNKNOWN_ROLE, ClickHouseError
 from infra.clickhouse.frames import unpack
 from infra.clickhouse.split import Insert, first_word, has_two_statements, output_format, split_insert
 
@@ -91,6 +91,7 @@ class Query:
         compressed: whether the answer may be compressed as HTTP does.
         framed: whether the answer is wanted in ClickHouse's own frames.
         revision: the version of ClickHouse's protocol that the client speaks; 0: it does not say.
+        changes: settings that the session keeps for its later statements.
     """
 
     sql: str
@@ -106,6 +107,7 @@ class Query:
     compressed: bool = False
     framed: bool = False
     revision: int = 0
+    changes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def streams(self) -> bool:
@@ -131,6 +133,7 @@ def parse(request: Request, new_id: str) -> Query:
         body = b""
     if is_set(params, "decompress"):
         body = unpack(body, MAX_BODY_BYTES)
+    check_role(params.get("role", ""))
     statement = params.get("query", "").encode()
     default_format = params.get("default_format") or request.headers.get("x-clickhouse-format", "")
     insert, text, data = _statement(statement, body, default_format)
@@ -155,7 +158,7 @@ def parse(request: Request, new_id: str) -> Query:
         format=output_format(text) or default_format or "TabSeparated",
         query_id=params.get("query_id") or new_id,
         answers=first_word(text) in _ANSWERING,
-        buffered=is_set(params, "wait_end_of_query"),
+        buffered=is_set(params, "wait_end_of_query") or is_set(params, "http_wait_end_of_query"),
         compressed=is_set(params, "enable_http_compression"),
         framed=is_set(params, "compress"),
         revision=_revision(params.get("client_protocol_version", "0")),
@@ -171,6 +174,12 @@ def _revision(text: str) -> int:
 def is_set(params: Mapping[str, str], name: str) -> bool:
     """Whether a parameter is there that says yes."""
     return params.get(name, "0").lower() in ("1", "true")
+
+
+def check_role(name: str) -> None:
+    """Refuse a role (511): there are none, and whoever asks for one wants fewer rights than the user's."""
+    if name.strip("'\"`").upper() not in ("", "NONE", "DEFAULT", "ALL"):
+        raise ClickHouseError(UNKNOWN_ROLE, f"There is no role `{name}` in user directories.")
 
 
 def _statement(statement: bytes, body: bytes, default_format: str) -> tuple[Insert | None, bytes, bytes]:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import uvicorn
@@ -20,6 +21,7 @@ from infra.clickhouse.authenticate import Account, authenticate, ensure_password
 from infra.clickhouse.execute import MAX_QUERIES, Engine, Summary
 from infra.clickhouse.fail import BAD_REQUEST, QUERY_TOO_LARGE, UNKNOWN_EXCEPTION, ClickHouseError
 from infra.clickhouse.guard import Guard
+from infra.clickhouse.kill import killed_query
 from infra.clickhouse.native import MARKED_SINCE, mark
 from infra.clickhouse.protocol import MAX_BODY_BYTES, Query, Request, parse, parse_params
 from infra.clickhouse.respond import (
@@ -32,6 +34,7 @@ from infra.clickhouse.respond import (
     error_headers,
     packed,
 )
+from infra.clickhouse.sessions import Sessions
 
 SHUTDOWN_SECONDS = 20
 
@@ -49,6 +52,8 @@ class Server:
         self._engine = engine
         self._passwords = passwords
         self._guard = guard
+        self._sessions = Sessions()
+        self._running: set[tuple[str, str]] = set()  # who asked, and the id, of each statement under way
         # A thread more for each of: cancelling, and refusing what is too much.
         self._threads = ThreadPoolExecutor(MAX_QUERIES + 8, thread_name_prefix="query")
         self._common = encode({"X-ClickHouse-Server-Display-Name": engine.host, "X-ClickHouse-Timezone": engine.timezone})
@@ -92,7 +97,16 @@ class Server:
 
     def _prepare(self, request: Request, account: Account) -> Query:
         query = parse(request, str(uuid.uuid4()))
-        return self._guard.restrict(query) if account.reader else query
+        if (killed := killed_query(query.sql)) is not None:
+            if not account.reader or (account.name, killed) in self._running:
+                self._engine.kill(killed)
+            return replace(query, sql="SELECT 1", format="Null", answers=False)
+        if not account.reader:
+            return query
+        kept = self._sessions.settings(account.name, request.params)
+        query = self._guard.restrict(replace(query, settings={**kept, **query.settings}))
+        self._sessions.keep(account.name, request.params, {**kept, **query.changes})
+        return query
 
     async def _run(self, request: Request, query: Query, account: Account, receive: Receive, send: Send) -> None:
         summary = Summary()
@@ -100,6 +114,7 @@ class Server:
         if query.format.lower() == "native" and query.revision >= MARKED_SINCE:
             chunks = mark(chunks)
         watch = asyncio.create_task(self._kill_when_gone(query, receive))
+        self._running.add((account.name, query.query_id))
         try:
             if query.streams:
                 await self._stream(request, query, summary, chunks, send)
@@ -108,6 +123,7 @@ class Server:
                 body = await self._in_thread(_whole, chunks, query, encoding)
                 await self._send(send, 200, answer_headers(query, summary.header(), encoding if body else ""), body)
         finally:
+            self._running.discard((account.name, query.query_id))
             watch.cancel()
 
     async def _stream(self, request: Request, query: Query, summary: Summary, chunks: Iterator[bytes], send: Send) -> None:

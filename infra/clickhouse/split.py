@@ -144,3 +144,11 @@ def split_insert(statement: bytes, default_format: str) -> Insert | None:
 def quote(text: str, mark: str = "'") -> str:
     """A ClickHouse string literal (or, with a backtick, a name)."""
     return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
+
+
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "f": "\f", "a": "\a", "v": "\v"}
+
+
+def unquote(literal: str) -> str:
+    """The text of a string literal as the engine writes it."""
+    return re.sub(r"\\(.)|''", lambda match: _ESCAPES.get(match[1] or "'", match[1] or "'"), literal[1:-1], flags=re.DOTALL)

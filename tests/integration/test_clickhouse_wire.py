@@ -3,7 +3,9 @@
 import http.client
 import os
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.clickhouse_process import Running, ask
 
 pytestmark = pytest.mark.skipif("CDP_TEST_CLICKHOUSE" in os.environ, reason="readers are the embedded server's own")
 
+SLOW = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 7"
 MARKED = "client_protocol_version=54460"
 
 
@@ -48,6 +51,22 @@ def test_errors_within_frames(config):
     with pytest.raises(http.client.IncompleteRead) as broken:
         ask(config, "compress=1&max_block_size=1000", "SELECT throwIf(number = 2000000) FROM numbers(3000000)")
     assert b"__exception__" in unpack(broken.value.partial, 1 << 30)[-2000:]
+
+
+def test_a_statement_is_cancelled_by_its_own_user_only(config):
+    with ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(ask, config, "query_id=slow", SLOW, PLATFORM_USER)
+        time.sleep(1)
+        assert ask(config, "", "KILL QUERY WHERE query_id = 'slow'").status == 200
+        time.sleep(1)
+        assert not slow.done()
+        ask(config, "", "KILL QUERY WHERE query_id = 'slow'", PLATFORM_USER)
+        assert slow.result(20).code == "394"
+    with ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(ask, config, "query_id=mine", SLOW)
+        time.sleep(1)
+        assert ask(config, "", "KILL QUERY WHERE query_id = 'mine' ASYNC").status == 200
+        assert slow.result(20).code == "394"
 
 
 # fmt: off
