@@ -31,9 +31,6 @@ def fetch(part: str, report: Callable[[str], None]) -> None:
     if is_fetched(part):
         report(f"{part}: jars are in {jars_dir(part)}")
         return
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise CdpError("Maven (mvn) is not installed.", "Install it: sudo apt-get install -y maven openjdk-17-jre-headless.")
     target = jars_dir(part)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,21 +41,29 @@ def fetch(part: str, report: Callable[[str], None]) -> None:
     report(f"{part}: fetching jars with Maven ...")
     # A folder beside the target: half a set of jars never stands where a whole one is expected.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{part}-") as draft:
-        done = subprocess.run(
-            [maven, "-q", "-B", "-f", str(pom(part)), PLUGIN, f"-DoutputDirectory={draft}", "-DincludeScope=runtime"],
-            capture_output=True, text=True, timeout=1200, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            lines = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line]
-            reason = lines[0] if lines else f"exit code {done.returncode}"
-            raise CdpError(
-                f"Maven could not fetch the jars of {part}: {reason[:300]}",
-                "Check the network and ~/.m2/settings.xml, then run it again.",
-            )
+        copy_jars(pom(part), Path(draft))
         (Path(draft) / _STAMP).write_text(_digest(part))
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(draft, target)
     report(f"{part}: {len(list(target.glob('*.jar')))} jars in {target}")
+
+
+def copy_jars(pom_file: Path, folder: Path) -> None:
+    """Copy the jars that a pom names, with all they need, into a folder. Raises CdpError if Maven is missing or fails."""
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise CdpError("Maven (mvn) is not installed.", "Install it: sudo apt-get install -y maven openjdk-17-jre-headless.")
+    done = subprocess.run(
+        [maven, "-q", "-B", "-f", str(pom_file), PLUGIN, f"-DoutputDirectory={folder}", "-DincludeScope=runtime"],
+        capture_output=True, text=True, timeout=1200, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line]
+        reason = lines[0] if lines else f"exit code {done.returncode}"
+        raise CdpError(
+            f"Maven could not fetch the jars of {pom_file.parent.name}: {reason[:300]}",
+            "Check the network and ~/.m2/settings.xml, then run it again.",
+        )
 
 
 def _digest(part: str) -> str:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # See to it that Java 17, Maven and redis-server are there: install what is missing where that is allowed, or else say how.
-# With `for-tests`: Node, npm and Chromium, by which SDKs are tried. Without them those tests skip, so that missing ones are no error.
+# With `for-tests`: Node, npm and Chromium, by which SDKs are tried, and a Java compiler for the probe of ClickHouse's driver. Without
+# them those tests skip, so that missing ones are no error.
 set -euo pipefail
 
 purpose=${1:-}
@@ -17,6 +18,7 @@ missing=()
 if [ "$purpose" = for-tests ]; then
     command -v node >/dev/null || missing+=(nodejs)
     command -v npm >/dev/null || missing+=(npm)
+    command -v javac >/dev/null || missing+=(openjdk-17-jdk-headless)
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
 else
     found=$(command -v java >/dev/null && java_version || true)

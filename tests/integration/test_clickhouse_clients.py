@@ -1,8 +1,11 @@
 """Tools and drivers of ClickHouse as readers of the embedded server: what each sends unasked must be taken."""
 
 import os
+import shutil
+import subprocess
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 
 import clickhouse_connect
 import pytest
@@ -10,14 +13,17 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
 
 from cdp.clickhouse import PLATFORM_USER, READER_USER, embedded_password
+from cdp.errors import CdpError
 from cdp.settings import Settings
 from infra.clickhouse.limits import BOUNDS, LIMITS, may_be_given
+from infra.fetch import copy_jars
 from sinks.migrate import migrate
 from tests.clickhouse_process import Running, ask
 
 pytestmark = pytest.mark.skipif("CDP_TEST_CLICKHOUSE" in os.environ, reason="readers are the embedded server's own")
 
 DATABASE = "cdp_test"
+JDBC = Path(__file__).parent.parent / "clients" / "jdbc"
 SLOW = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 7"
 
 
@@ -202,3 +208,51 @@ def test_clickhouse_connect_as_the_reader(config, reader):
         assert other.query("SELECT getSetting('max_execution_time')").result_rows == [(30,)]
         assert other.query_df(many).shape == (100, 1)
         assert other.query_arrow("SELECT 2 AS a").column(0).to_pylist() == [2]
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory) -> list[str]:
+    """The command that runs the Java program with ClickHouse's driver; a skip where they cannot be had."""
+    compiler = shutil.which("javac")
+    if compiler is None:
+        pytest.skip("javac is not installed")
+    jars, classes = tmp_path_factory.mktemp("jars"), tmp_path_factory.mktemp("classes")
+    try:
+        copy_jars(JDBC / "pom.xml", jars)
+    except CdpError as error:
+        pytest.skip(str(error))
+    subprocess.run([compiler, "-Xlint:all", "-Werror", "-d", str(classes), str(JDBC / "Probe.java")], check=True, timeout=120)
+    return ["java", "-cp", f"{classes}:{jars}/*", "Probe"]
+
+
+# The driver's defaults ask for framed answers; then framed requests too, and limits as older drivers send them; then plain.
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "properties",
+    [[], ["decompress=true", "jdbc_use_max_result_rows=true"], ["client.use_http_compression=true"], ["compress=false"]],
+    ids=["defaults", "all framed", "HTTP compression", "plain"],
+)
+def test_jdbc(config, probe, properties):
+    parts = urllib.parse.urlsplit(config.clickhouse_url)
+    url = f"jdbc:clickhouse://{parts.hostname}:{parts.port}/{DATABASE}"
+    arguments = [url, READER_USER, embedded_password(config, READER_USER), DATABASE, *properties]
+    done = subprocess.run([*probe, *arguments], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    told = dict(line.split("\t", 1) for line in done.stdout.splitlines())
+    assert told["driver"] == "0.10.0"
+    for name in ("valid", "schemas", "catalogs", "columns", "types", "table types", "primary keys", "indexes", "procedures"):
+        assert told[name] == "true", (name, told[name])
+    assert told["tables"] == "[order_items, order_states, orders]"
+    assert told["functions"] == "[windowFunnel]"
+    assert told["settings"] == "[max_result_rows|0]"
+    assert (told["one"], told["after"], told["at last"]) == ("[1]", "[2]", "[3]")
+    assert told["values"] == "[1.5000|2026-01-31 08:00:00.5|Grüße 汉字|[1, 2]|null|{a=1}]"
+    assert told["columns of an answer"] == "order_id Decimal(18, 4)"
+    assert int(told["many rows"]) == sum(number + len(str(number)) for number in range(1_000_000))
+    assert told["prepared"] == "[1|it's \\ 0|5000, 2|it's \\ 1|5000, 3|it's \\ 2|5000]"
+    assert (told["session timezone"], told["set"], told["use"]) == ("[Asia/Shanghai]", "false", "false")
+    assert (told["max rows"], told["more rows than max rows"], told["query timeout"]) == ("2000", "3", "[1000]")
+    assert told["cancel"] == "cancelled"
+    errors = {"server's timeout": 159, "syntax error": 62, "unknown table": 60, "failing": 395}
+    for name, code in {**errors, "insert": 497, "batch": 497, "drop": 497}.items():
+        assert told[name].startswith(f"SQLException {code} Code: {code}. DB::Exception: "), (name, told[name])
