@@ -407,11 +407,12 @@ class Graph:
         component = self.components[record.component]
         return IdRecord(0, spans_of(component, component.nodes[key])).at(time)
 
-    def _find_part(self, key: str, sighting: Sighting) -> tuple[int, int, list[Carve]]:
-        """The part in which an identifier's events of a time count, its person, and what that reassigns.
+    def _find_part(self, key: str, sighting: Sighting) -> tuple[int, int, list[Move | Carve]]:
+        """The part in which an identifier's events of a time count, its person, and what that changes.
 
         The first event of an epoch gives it a number. Others of its time, dated ahead of theirs, may have counted in an earlier
-        epoch, as nobody knew then that it would end before.
+        epoch, as nobody knew then that it would end before. Whose it is comes of asking anew who is who in the whole component,
+        by the rules of today: what these change for others is said as well.
         """
         time = sighting.time
         record = self._record(key)
@@ -422,15 +423,18 @@ class Graph:
         number = _number(component, _vertex(node, time))
         if number:
             return number, component.people[number], []
+        changes = self._regroup(component, sighting)
+        if number := _number(component, _vertex(node, time)):
+            return number, component.people[number], changes
         earlier = [part for part in _numbers(node) if part not in self.fresh]
         number = self._number_vertex(component, node, time)
         people = component.people
         start, end = next((start, end) for start, end, part in _bounded(spans_of(component, node)) if part == number)
         end = min(end, max(self._until(sighting), node.ahead + 1))
         if node.ahead < start:
-            return number, people[number], []
-        opened = [Carve(self._next_version(), people[part], people[number], part, number, start, end) for part in earlier]
-        return number, people[number], opened
+            return number, people[number], changes
+        changes += [Carve(self._next_version(), people[part], people[number], part, number, start, end) for part in earlier]
+        return number, people[number], changes
 
     # -- records and components ------------------------------------------------------------------------------------
 

@@ -540,6 +540,20 @@ def test_rules_hold_from_the_next_batch_on(desk: Desk) -> None:
     assert len(desk.counts()) == 3
 
 
+def test_rules_hold_for_everybody_with_whom_a_new_epoch_hangs_together(desk: Desk) -> None:
+    """The first event of an epoch asks who is who, by the rules of today: others have to hear what comes of that."""
+    desk.view("m1", "user_id:u1 anonymous_id:e")
+    desk.view("m2", "user_id:u1 anonymous_id:d")
+    desk.view("m3", "user_id:u2 anonymous_id:d", time=NOW + MINUTE)
+    desk.view("m4", "anonymous_id:d", time=NOW + 2 * MINUTE)
+    assert desk.counts() == {"user_id:u1": 2, "user_id:u2": 1, "anonymous_id:d": 1}
+    put_in_force(
+        desk, 2, shipped_text().replace("name: user_id\n    priority: 1\n    exclusive: true", "name: user_id\n    priority: 1")
+    )
+    desk.view("m5", "anonymous_id:e", time=NOW + 500 * DAY)
+    assert desk.counts() == {"user_id:u2": 4, "anonymous_id:e": 1}
+
+
 def test_a_value_that_is_blocked_from_now_on_is_forgotten_from_the_cache(desk: Desk) -> None:
     desk.view("m1", "user_id:u1")
     put_in_force(desk, 2, shipped_text().replace('"nobody",', '"nobody", "u1",'))
