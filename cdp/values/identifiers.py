@@ -1,0 +1,71 @@
+"""The text of an id: of a person, an order, a product. ``docs/values.md#ids`` has the table."""
+
+import math
+import re
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+
+from cdp.values.texts import AROUND, MARKS, is_error, kind_of, open_formula, read_text, shown
+
+EXACT = 2**53
+"""From here on a float does not know its last digits."""
+
+SCIENTIFIC = re.compile(r"[+-]?[0-9](?:[.,][0-9]+[eE][+-]?[0-9]{1,3}|[eE][+-][0-9]{2,3})")
+"""A number as a spreadsheet (``2.98877E+18``, ``1E+15``) or Java (``1.3912345678E10``) writes it. ``1e5`` may be an id."""
+
+_FLOAT = re.compile(r"(-?[0-9]+)\.0+")
+_GUARDED = re.compile(r"[^\s'`\u2018\u2019\"]*[0-9][^\s'`\u2018\u2019\"]*")
+_PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_:@/#\-]*[A-Za-z0-9_])?")
+_LOST = "a spreadsheet ruined it: the digits are lost (format the column as text, and export it again)"
+
+
+def read_identifier(value: Any) -> str:
+    """An id as a text, without what a spreadsheet put around it or behind it. Raises ValueError with the reason."""
+    match value:
+        case str():
+            return _of_text(value)
+        case bool() | None:
+            raise ValueError(f"a {kind_of(value)} is not an id")
+        case int():
+            return str(value)
+        case float() | Decimal():
+            return _of_number(value)
+        case date() | time():
+            raise ValueError(f"{value.isoformat()} is a date, not an id: a spreadsheet makes one of texts such as 3-4")
+    raise ValueError(f"a {kind_of(value)} is not an id")
+
+
+def read_part(value: Any) -> str:
+    """A part of an id that is put together of several: as an id, but it may be a date, or yes or no."""
+    return read_text(value) if isinstance(value, bool | date) else read_identifier(value)
+
+
+def _of_text(value: str) -> str:
+    if _PLAIN.fullmatch(value) and SCIENTIFIC.fullmatch(value) is None:  # nearly all of them
+        return value
+    text = open_formula(value)
+    if text[:1] and text[0] in MARKS and _GUARDED.fullmatch(text, 1):
+        text = text[1:].strip(AROUND)
+    if not text:
+        raise ValueError("it says nothing")
+    if is_error(text):
+        raise ValueError(f"{shown(value)} is a spreadsheet's error, not an id")
+    if SCIENTIFIC.fullmatch(text):
+        raise ValueError(f"{shown(value)} is a number in scientific notation: {_LOST}")
+    number = _FLOAT.fullmatch(text)
+    if number is None:
+        return text
+    if len(number[1]) > 20 or abs(int(number[1])) >= EXACT:
+        raise ValueError(f"{shown(value)} was a floating-point number above 2^53: {_LOST}")
+    return number[1]
+
+
+def _of_number(value: float | Decimal) -> str:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not an id")
+    if isinstance(value, float) and abs(value) >= EXACT:
+        raise ValueError(f"{shown(value)} is a floating-point number above 2^53: {_LOST}")
+    if isinstance(value, float) and "e" in repr(value):
+        raise ValueError(f"{shown(value)} is not an id")
+    return read_text(value)
