@@ -64,7 +64,7 @@ def read_amount(value: Any, *, decimal: DecimalSign = "point") -> Decimal:
     if number and abs(number.adjusted()) > LARGEST_EXPONENT:
         if number.adjusted() < 0:
             return Decimal(0)
-        raise ValueError(f"{shown(value)} is larger than any amount")
+        raise ValueError(f"{shown(value)} is not a number of an amount: it is too large")
     return number
 
 
@@ -76,7 +76,7 @@ def round_places(number: Decimal) -> Decimal:
 def _read(value: str, decimal: DecimalSign) -> Decimal:
     text = half_width(bare(value)).replace("\u2212", "-")
     if len(text) > LONGEST:
-        raise ValueError(f"{shown(value)} is too long for a number")
+        raise ValueError(f"{shown(value)} is not a number: it is too long")
     in_brackets = text.startswith("(") and text.endswith(")")
     found = _PARTS.fullmatch(trim(text[1:-1]) if in_brackets else text)
     if found is None or not _is_currency(found):

@@ -13,6 +13,8 @@ import msgspec
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_EVENTS
 from cdp.seal import HASHED
+from cdp.values.amounts import DecimalSign
+from cdp.values.identifiers import read_part
 from serving.imports import convert
 from serving.imports.mapping import (
     ROWS,
@@ -40,6 +42,9 @@ MAX_MATCHED = 1_000
 MAX_MESSAGE_ID = 256
 MAX_IDENTIFIER = 512
 LIBRARY = {"name": "cdp-import", "version": "1"}
+_ID_NAME = re.compile(r"id|sku|.*_id", re.DOTALL)
+_OF_IDS = frozenset({"id", "plain id"})
+_OF_TEXTS = _OF_IDS | {"", "text"}
 _BRACES = re.compile(r"\{([^{}]+)\}")
 
 encode = msgspec.json.Encoder().encode
@@ -48,10 +53,13 @@ encode = msgspec.json.Encoder().encode
 class Mapper:
     """A mapping, ready to be applied to any number of records."""
 
-    def __init__(self, mapping: Mapping, file: str = "") -> None:
-        """Raises InvalidMapping for a path, a pattern or a time zone that cannot be read."""
+    def __init__(self, mapping: Mapping, file: str = "", home: str = "UTC") -> None:
+        """`home`: the workspace's zone, of days if the mapping names none.
+
+        Raises InvalidMapping for a path, a pattern or a time zone that cannot be read.
+        """
         self.mapping = mapping
-        compile_ = _Compiler(file or f"{mapping.name}.yaml", mapping.timezone)
+        compile_ = _Compiler(file or f"{mapping.name}.yaml", mapping, home)
         self._each = compile_.path("each", mapping.each) if mapping.each else None
         self._events = [_Event(mapping.name, index, rule, compile_) for index, rule in enumerate(mapping.events)]
 
@@ -95,9 +103,11 @@ class _Event:
         self.each = compile_.path(f"{at}.each", rule.each) if rule.each else None
         self._when = compile_.conditions(f"{at}.when", rule.when)
         self._name = compile_.value(f"{at}.event", Value(value=rule.event) if isinstance(rule.event, str) else rule.event)
-        self._message_id = compile_.template(f"{at}.message_id", rule.message_id, required=True) if rule.message_id else None
+        self._message_id = (
+            compile_.template(f"{at}.message_id", rule.message_id, read_part, required=True) if rule.message_id else None
+        )
         self._time = compile_.time(f"{at}.time", rule.time) if rule.time is not None else None
-        self._ids = [(one.type, compile_.value(f"{at}.ids[{n}]", one, kind="text")) for n, one in enumerate(rule.ids)]
+        self._ids = [(one.type, compile_.value(f"{at}.ids[{n}]", one, kind="id")) for n, one in enumerate(rule.ids)]
         self._properties = compile_.values(f"{at}.properties", rule.properties)
         self._traits = compile_.values(f"{at}.traits", rule.traits)
         self._products = compile_.products(f"{at}.products", rule.products) if rule.products else None
@@ -175,9 +185,11 @@ class _Event:
 class _Compiler:
     """Turns the parts of a mapping into functions of a record; mistakes are InvalidMapping with file and key."""
 
-    def __init__(self, file: str, zone: str) -> None:
+    def __init__(self, file: str, mapping: Mapping, home: str) -> None:
         self._file = file
-        self._zone = self.zone("timezone", zone)
+        self._zone = self.zone("timezone", mapping.timezone or "UTC")
+        self._home = self.zone("timezone", mapping.timezone or home)
+        self._sign = mapping.decimal
 
     def fail(self, key: str, problem: object) -> InvalidMapping:
         return InvalidMapping(f"{self._file}, key {key}: {problem}.", "See docs/import.md for what a mapping may say.")
@@ -200,21 +212,21 @@ class _Compiler:
         except (re.error, RecursionError, OverflowError) as error:
             raise self.fail(key, f"{text!r} is not a regular expression: {error}") from error
 
-    def template(self, key: str, text: str, *, required: bool) -> Callable[[Scope], str]:
-        """A text with fields in it; "" if one of them says nothing, or InvalidEvent if all are `required`."""
+    def template(self, key: str, text: str, part: Callable[[Any], str], *, required: bool) -> Callable[[Scope], str]:
+        """A text with fields in it, read by `part`; "" if one of them says nothing, or InvalidEvent if all are `required`."""
         parts = _BRACES.split(text)
-        paths = [self.path(key, part) for part in parts[1::2]]
+        paths = [self.path(key, one) for one in parts[1::2]]
         name = key.rpartition(".")[2]
 
         def read(scope: Scope) -> str:
             made = [parts[0]]
             for path, literal in zip(paths, parts[2::2], strict=True):
                 found = path.find(scope)
-                if convert.says_nothing(found):
+                if convert.is_silent(found):
                     if required:
                         raise InvalidEvent("missing_field", path.text, f"The record has no {path.text}, which {name} needs.")
                     return ""
-                made += [_checked(path.text, partial(convert.text, found)), literal]
+                made += [_checked(path.text, partial(part, found)), literal]
             return "".join(made)
 
         return read
@@ -269,15 +281,17 @@ class _Compiler:
         if rule.value is not None and not isinstance(rule, Id):
             constant = rule.value
             return lambda _: constant
-        find = self._source(key, rule)
+        kind = _kind_of(rule, kind, name)
+        is_nothing = convert.is_silent if kind in _OF_TEXTS else convert.says_nothing
+        find = self._source(key, rule, is_nothing, read_part if kind in _OF_IDS else convert.text)
         make = self._make(key, rule, kind)
         source, label = _source_of(rule), name or key.rpartition(".")[2]
 
         def read(scope: Scope) -> Any:
             found = find(scope)
-            if rule.map and not convert.says_nothing(found):
+            if rule.map and not is_nothing(found):
                 found = rule.map.get(_text_of(found) or "", None if rule.strict else found)
-            if convert.says_nothing(found):
+            if is_nothing(found):
                 if rule.required and rule.default is None:
                     raise InvalidEvent("missing_field", source, f"The record has no {source}, which {label} needs.")
                 return rule.default
@@ -292,12 +306,12 @@ class _Compiler:
         all_of = [self._condition(f"{key}.{path}", path, condition) for path, condition in when.items()]
         return lambda scope: all(holds(scope) for holds in all_of)
 
-    def _source(self, key: str, rule: Value) -> Read:
+    def _source(self, key: str, rule: Value, is_nothing: Callable[[Any], bool], part: Callable[[Any], str]) -> Read:
         if rule.value is not None:
             constant = rule.value
             return lambda _: constant
         if rule.template:
-            return self.template(f"{key}.template", rule.template, required=False)
+            return self.template(f"{key}.template", rule.template, part, required=False)
         if rule.sum:
             return self._total(key, rule)
         paths = [self.path(key, one) for one in ([rule.path] if isinstance(rule.path, str) else rule.path)]
@@ -313,7 +327,7 @@ class _Compiler:
         def first(scope: Scope) -> Any:
             for path in paths:
                 found = path.find(scope)
-                if convert.says_nothing(found) or found == []:
+                if is_nothing(found) or found == []:
                     continue
                 taken = found if pattern is None else _taken(pattern, found, rule.take)
                 if taken is not None:
@@ -326,27 +340,29 @@ class _Compiler:
         each, many, inner = rule.sum.rpartition("[]")
         items = self.path(f"{key}.sum", each) if many and each else None
         path = self.path(f"{key}.sum", inner.removeprefix(".") or "." if many else rule.sum)
-        where = self.conditions(f"{key}.where", rule.where)
+        where, sign = self.conditions(f"{key}.where", rule.where), rule.decimal or self._sign
 
         def total(scope: Scope) -> Any:
             found = [path.find(item) for item in _items(items, scope) if where(item)]
-            given = [convert.decimal(value) for value in found if not convert.says_nothing(value)]
+            given = [convert.decimal(value, decimal=sign) for value in found if not convert.says_nothing(value)]
             return sum(given) if given else None
 
         return lambda scope: _checked(rule.sum, lambda: total(scope))
 
     def _make(self, key: str, rule: Value, kind: str) -> Callable[[Any], Any]:
         formats = [rule.format] if isinstance(rule.format, str) and rule.format else list(rule.format)
-        zone = self.zone(f"{key}.timezone", rule.timezone) if rule.timezone else self._zone
-        unit = rule.unit
+        said = self.zone(f"{key}.timezone", rule.timezone) if rule.timezone else None
+        zone, home = said or self._zone, said or self._home
+        unit, sign = rule.unit, rule.decimal or self._sign
         makers: dict[str, Callable[[Any], Any]] = {
-            "": convert.plain, "text": convert.text, "number": convert.number, "integer": convert.integer,
-            "boolean": convert.boolean, "cents": convert.cents,
-            "date": lambda value: convert.day(value, formats, unit, zone),
+            "": convert.plain, "plain id": convert.plain_id, "text": convert.text, "id": convert.identifier,
+            "number": lambda value: convert.number(value, sign), "integer": lambda value: convert.integer(value, sign),
+            "boolean": convert.boolean, "cents": lambda value: convert.cents(value, sign),
+            "date": lambda value: convert.day(value, formats, unit, home),
             "time": lambda value: convert.iso(convert.micros(value, formats, unit, zone)),
             "epoch": lambda value: convert.micros(value, formats, unit, zone) // 1_000_000,
         }  # fmt: skip
-        make = makers[rule.as_ or kind]
+        make = makers[kind]
         if not rule.split:
             return make
         if isinstance(rule, Id):
@@ -378,8 +394,8 @@ class _Compiler:
             pattern = self.pattern(f"{key}.matching", condition.matching)
             tests.append(lambda found: not convert.says_nothing(found) and _matches(pattern, found))
         if condition.above is not None:
-            limit = condition.above
-            tests.append(lambda found: _above(found, limit))
+            limit, sign = condition.above, self._sign
+            tests.append(lambda found: _above(found, limit, sign))
         if not tests:
             raise self.fail(key, "takes a value, a list of values, or one of present, not, matching and above")
         return lambda found: all(test(found) for test in tests)
@@ -422,6 +438,14 @@ def _checked(field: str, make: Callable[[], Any]) -> Any:
         raise InvalidEvent("invalid_value", field, f"{field} cannot be used: {error}.") from error
 
 
+def _kind_of(rule: Value, kind: str, name: str) -> str:
+    """What a value is made into. The properties that hold ids are known by their names."""
+    kind = rule.as_ or kind
+    if kind not in ("", "text") or not (isinstance(rule, Id) or _ID_NAME.fullmatch(name)):
+        return kind
+    return "id" if kind else "plain id"
+
+
 def _source_of(rule: Value) -> str:
     if isinstance(rule.path, list):
         return ", ".join(rule.path)
@@ -462,8 +486,8 @@ def _split(pattern: re.Pattern[str], value: Any) -> list[str]:
     return [item for item in pattern.split(written) if item and not item.isspace()]
 
 
-def _above(value: Any, limit: float) -> bool:
+def _above(value: Any, limit: float, sign: DecimalSign) -> bool:
     try:
-        return convert.decimal(value) > convert.decimal(limit)
+        return convert.decimal(value, decimal=sign) > convert.decimal(limit)
     except ValueError:
         return False

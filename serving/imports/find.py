@@ -34,7 +34,7 @@ def find_mapping(settings: Settings, name: str) -> Path:
 def mapper_of(settings: Settings, given: str) -> Mapper:
     """The mapping of a name, or of a file that ends in .yaml or .yml. Raises CdpError."""
     file = Path(given) if given.endswith((".yaml", ".yml")) else find_mapping(settings, given)
-    return Mapper(load_mapping(file), file.name)
+    return Mapper(load_mapping(file), file.name, settings.timezone)
 
 
 def all_mappings(settings: Settings) -> list[tuple[Mapping, bool]]:
@@ -61,5 +61,5 @@ class Mappers:
         stamp = file.stat().st_mtime_ns
         entry = self._known.get(file)
         if entry is None or entry[0] != stamp:
-            entry = self._known[file] = (stamp, Mapper(load_mapping(file), file.name))
+            entry = self._known[file] = (stamp, Mapper(load_mapping(file), file.name, self._settings.timezone))
         return entry[1]

@@ -11,6 +11,8 @@ import msgspec
 import yaml
 
 from cdp.errors import CdpError
+from cdp.values.amounts import DecimalSign
+from cdp.values.times import Unit
 
 ROWS = "rows"
 Scalar = str | int | float | bool | None
@@ -56,7 +58,9 @@ class Value(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         default: what counts if the field says nothing.
         required: whether a record without it is refused.
         optional: whether a table may lack the column.
-        format, unit, timezone: of times: strptime formats, ``s``/``ms``/``us`` of numbers, and the zone of texts that name none.
+        format, unit, timezone: of times: strptime formats, what numbers count (``s``, ``ms``, ``us``, or ``serial``: days as
+            spreadsheets count), and the zone of texts that name none.
+        decimal: of numbers in texts: the decimal sign; "": that of the mapping.
     """
 
     path: str | list[str] = ""
@@ -74,8 +78,9 @@ class Value(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     required: bool = False
     optional: bool = False
     format: str | list[str] = ""
-    unit: Literal["", "s", "ms", "us"] = ""
+    unit: Unit = ""
     timezone: str = ""
+    decimal: Literal["", "point", "comma"] = ""
 
 
 Field = str | Value
@@ -138,7 +143,8 @@ class Mapping(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         each: a path to a list: each of its items is a record; ``^.`` leads to what is around it.
         group_by: columns of a file whose rows are one record while these stay the same; its rows are in the list ``rows``.
         header: the line or row in which a table's header begins; 0 to find out.
-        timezone: of times that name none.
+        timezone: of times that name none, and of days; "": UTC, and for days the workspace's.
+        decimal: the decimal sign of numbers in texts.
         signature: an HTTP header that must hold the base64 HMAC-SHA256 of the body, if a secret is kept for the mapping.
     """
 
@@ -148,7 +154,8 @@ class Mapping(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     each: str = ""
     group_by: str | list[str] = ""
     header: Annotated[int, msgspec.Meta(ge=0)] = 0
-    timezone: str = "UTC"
+    timezone: str = ""
+    decimal: DecimalSign = "point"
     signature: str = ""
     examples: list[Example] = []
 

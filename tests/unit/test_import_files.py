@@ -288,7 +288,7 @@ def test_the_command_speaks_plainly(cdp: Any, fake: FakeCollector, tmp_path: Pat
 def test_times_that_are_replaced_are_counted(cdp: Any, fake: FakeCollector, tmp_path: Path) -> None:
     mapping, table = tmp_path / "people.yaml", tmp_path / "people.csv"
     mapping.write_text(MAPPING + "    time: 时间\n")
-    table.write_text("编号,城市,金额,时间\n1,x,1,2026-06-01\n2,x,1,2999-01-01\n3,x,1,2099-01-01\n")
+    table.write_text("编号,城市,金额,时间\n1,x,1,2026-06-01\n2,x,1,2098-01-01\n3,x,1,2099-01-01\n")
     dry = cdp("import", table, "-m", mapping, "--dry-run", "--json")
     assert json.loads(dry.stdout)["corrected"] == {"times": 2}
     fake.extra = {"corrected": 2}

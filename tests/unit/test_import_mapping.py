@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -127,10 +128,79 @@ def test_times(value: Any, options: str, expected: str) -> None:
 
 
 def test_dates_are_of_the_zone() -> None:
-    zone = convert.ZoneInfo("Asia/Shanghai")
+    zone = ZoneInfo("Asia/Shanghai")
     assert convert.day("2026-06-01T20:00:00Z", [], "", zone) == "2026-06-02"
     assert convert.day(date(1990, 5, 1), [], "", zone) == "1990-05-01"
     assert convert.day("1990-05-01", [], "", zone) == "1990-05-01"
+
+
+def test_days_without_a_zone_are_the_workspaces() -> None:
+    text = (
+        "name: t\nevents:\n  - type: identify\n    ids: [{type: user_id, value: u}]\n    traits: {birthday: {path: b, as: date}}"
+    )
+    record = {"b": "1990-04-30T16:00:00.000Z"}
+    for said, day in (("", "1990-05-01"), ("timezone: UTC\n", "1990-04-30")):
+        (made,) = Mapper(parse_mapping(said + text, "t.yaml"), "t.yaml", "Asia/Shanghai").map(record)
+        assert made["traits"] == {"birthday": day}
+
+
+def test_a_mapping_says_what_the_comma_is() -> None:
+    properties = (
+        "    properties: {v: {path: a, as: number}, w: {path: a, as: number, decimal: point}, x: {sum: 'l[]', as: cents}}"
+    )
+    event = f"  - event: E\n    ids: [{{type: user_id, value: u}}]\n{properties}"
+    record = {"a": "1.250", "l": ["1.000,50", 7.5]}
+    assert mapper(event, "name: t\ndecimal: comma\n").map(record)[0]["properties"] == {"v": 1250, "w": 1.25, "x": 10.08}
+    with pytest.raises(InvalidEvent, match=r"l\[\] cannot be used: '1.000,50' is not a number: the comma"):
+        mapper(event).map(record)
+    above = mapper("  - event: E\n    ids: [{type: user_id, value: u}]\n    when: {a: {above: 2}}", "name: t\ndecimal: comma\n")
+    assert [bool(above.map({"a": a})) for a in ("2,5", "1,5", "2.5")] == [True, False, False]
+
+
+def test_serials_are_days_where_the_mapping_says_so() -> None:
+    assert first("v: {path: d, as: date, unit: serial}, w: {path: d, as: time, unit: serial}", {"d": "45981"}) == {
+        "v": "2025-11-20", "w": "2025-11-20T00:00:00.000000Z",
+    }  # fmt: skip
+    with pytest.raises(InvalidEvent, match="unit: serial"):
+        first("v: {path: d, as: date}", {"d": "45981"})
+
+
+IDS = """
+  - event: E
+    message_id: 'm:{o}:{d}'
+    ids: [{type: user_id, path: [u, v]}]
+    properties: {order_id: o, sku: {path: s, as: text}}"""
+
+
+def test_ids_lose_what_a_spreadsheet_put_around_them() -> None:
+    record = {"u": "#N/A", "v": "'M-7", "o": '="2988"', "d": date(2026, 11, 20), "s": "\ufeff4006381333931.0\t"}
+    (made,) = mapper(IDS).map(record)
+    assert (made["messageId"], made["userId"]) == ("m:2988:2026-11-20", "M-7")
+    assert made["properties"] == {"order_id": "2988", "sku": "4006381333931"}
+    assert mapper(IDS).map(record | {"o": 2988})[0]["properties"]["order_id"] == 2988
+    notes = {"a": "'til tomorrow", "b": "`13900019003", "c": "#REF!", "d": "#REF!", "e": "3E+10"}
+    assert first("a: {path: a, as: text}, b: {path: b, as: text}, c: {path: c, as: text}, d: d, e: e", notes) == {
+        "a": "'til tomorrow", "b": "13900019003", "e": "3E+10",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "says"),
+    [
+        ({"o": "2.98877E+18"}, "o", "the digits are lost"), ({"o": 2.98877e18}, "o", "2\\^53"), ({"u": True}, "u", "not an id"),
+        ({"u": "1.00E+15"}, "u", "scientific notation"), ({"s": date(2026, 3, 4)}, "s", "a spreadsheet makes one"),
+        ({"o": "#N/A"}, "o", "has no o"), ({"s": "1.5E+10"}, "s", "scientific notation"),
+    ],
+)  # fmt: skip
+def test_ruined_ids_are_refused(change: dict[str, Any], field: str, says: str) -> None:
+    with pytest.raises(InvalidEvent, match=says) as caught:
+        mapper(IDS).map({"u": "M-7", "o": "2988", "d": 1, "s": "A"} | change)
+    assert caught.value.field in (field, "u, v")
+
+
+def test_a_spreadsheets_error_is_no_amount() -> None:
+    with pytest.raises(InvalidEvent, match="a spreadsheet's error"):
+        first("v: {path: a, as: number}", {"a": "#DIV/0!"})
 
 
 def test_conditions() -> None:
@@ -181,15 +251,15 @@ def test_message_ids_follow_from_the_record() -> None:
     ("record", "reason", "field"),
     [
         ([], "not_an_object", ""),
-        ({"t": 1, "n": 1}, "missing_field", "id"),
+        ({"t": 1780300000, "n": 1}, "missing_field", "id"),
         ({"id": 1, "n": 1}, "missing_field", "t"),
         ({"id": 1, "t": "soon", "n": 1}, "invalid_value", "t"),
-        ({"id": 1, "t": 1, "n": "many"}, "invalid_value", "n"),
-        ({"id": 1, "t": 1}, "missing_field", "n"),
-        ({"id": 1, "t": 1, "n": 1, "u": " "}, "missing_identifier", "ids"),
-        ({"id": 1, "t": 1, "n": 1, "u": "x" * 600}, "invalid_value", "ids.user_id"),
-        ({"id": 1, "t": 1, "n": 1, "u": {"a": 1}}, "invalid_value", "u"),
-        ({"id": 1, "t": 1, "n": 1, "u": "a", "l": {}}, "invalid_value", "l"),
+        ({"id": 1, "t": 1780300000, "n": "many"}, "invalid_value", "n"),
+        ({"id": 1, "t": 1780300000}, "missing_field", "n"),
+        ({"id": 1, "t": 1780300000, "n": 1, "u": " "}, "missing_identifier", "ids"),
+        ({"id": 1, "t": 1780300000, "n": 1, "u": "x" * 600}, "invalid_value", "ids.user_id"),
+        ({"id": 1, "t": 1780300000, "n": 1, "u": {"a": 1}}, "invalid_value", "u"),
+        ({"id": 1, "t": 1780300000, "n": 1, "u": "a", "l": {}}, "invalid_value", "l"),
     ],
 )
 def test_what_cannot_be_mapped_says_why(record: Any, reason: str, field: str) -> None:
