@@ -3,9 +3,7 @@
 PROFILE counts it, or refuses what cannot be read; FACTS writes it down.
 """
 
-import math
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 import msgspec
@@ -13,6 +11,7 @@ import msgspec
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
 from cdp.profile import MONEY
+from cdp.values.amounts import read_amount, round_places
 
 Status = Literal["completed", "refunded", "cancelled"]
 
@@ -127,16 +126,9 @@ def _text(value: Any) -> str:
 def _amount(value: Any, field: str) -> int:
     """A number, or a text with a number, as an integer of 1/10,000."""
     try:
-        if isinstance(value, bool) or value is None:
-            raise ValueError
-        if isinstance(value, int):
-            scaled = value * MONEY
-        elif isinstance(value, float):
-            scaled = round(value * MONEY) if math.isfinite(value) else MAX_AMOUNT
-        else:
-            scaled = round(Decimal(value) * MONEY)
-        if abs(scaled) >= MAX_AMOUNT:
-            raise ValueError
-    except (ValueError, TypeError, InvalidOperation, OverflowError):
-        raise InvalidEvent("invalid_number", field, f"{field} must be a number, not {str(value)[:50]!r}.") from None
+        scaled = int(round_places(read_amount(value)) * MONEY)
+    except ValueError as error:
+        raise InvalidEvent("invalid_number", field, f"{field} cannot be used: {error}.") from None
+    if abs(scaled) >= MAX_AMOUNT:
+        raise InvalidEvent("invalid_number", field, f"{field} is too large: {str(value)[:50]}.")
     return scaled

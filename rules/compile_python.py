@@ -239,7 +239,7 @@ def _source(node: Expression) -> str:
         case TagReference(name):
             return f"c.tag({name!r})"
         case Call(name, arguments):
-            owner = "e" if name in ("month_of", "concat", "coalesce") else "c"
+            owner = "e" if name in ("concat", "coalesce") else "c"
             return f"{owner}.{name}({', '.join(map(_source, arguments))})"
         case Binary("and" | "or" as operator, left, right):
             return f"(bool({_source(left)}) {operator} bool({_source(right)}))"

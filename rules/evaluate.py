@@ -4,12 +4,13 @@ Logic has two values: a comparison with nothing is false, arithmetic with nothin
 """
 
 import calendar as months
-from datetime import date
+from datetime import date, tzinfo
 from functools import lru_cache
 from typing import Any
 
 from cdp.clock import MINUTE, Calendar, date_of, day_number
 from cdp.profile import MONEY, Order, Profile, TagValue
+from cdp.values.times import read_birthday
 
 TOTAL = -1  # key of the all-time total beside the daily buckets
 
@@ -132,8 +133,13 @@ class Context:
 
     def is_anniversary(self, birthday: Any) -> bool:
         """Whether today is the day; 29 February is kept on the 28th in common years."""
-        born = parse_date(birthday)
-        return born is not None and anniversary(born, date_of(self.today).year) == date_of(self.today)
+        born, today = parse_date(birthday, self.calendar.zone), date_of(self.today)
+        return born is not None and born <= today and anniversary(born, today.year) == today
+
+    def month_of(self, value: Any) -> int | None:
+        """The month of a date."""
+        day = parse_date(value, self.calendar.zone)
+        return day.month if day else None
 
 
 def money(amount: int | None) -> float | int | None:
@@ -149,12 +155,12 @@ def mean(figures: OrderFigures) -> float | int | None:
 
 
 @lru_cache(maxsize=50_000)
-def parse_date(value: Any) -> date | None:
-    """A date from ``1990-02-29``-like text; None if it is not one."""
+def parse_date(value: Any, zone: tzinfo) -> date | None:
+    """The day of a trait such as a birthday, as every way in reads it; None if it is none."""
     if not isinstance(value, str):
         return None
     try:
-        return date.fromisoformat(value[:10])
+        return read_birthday(value, zone=zone)
     except ValueError:
         return None
 
@@ -171,12 +177,6 @@ def next_anniversary(born: date, today: int) -> int:
     current = date_of(today)
     day = anniversary(born, current.year)
     return day_number(day if day > current else anniversary(born, current.year + 1))
-
-
-def month_of(value: Any) -> int | None:
-    """The month of a date."""
-    born = parse_date(value)
-    return born.month if born else None
 
 
 def concat(*parts: Any) -> str | None:

@@ -12,8 +12,9 @@ from cdp.events import ORDER_ID, is_order
 from cdp.operations import check_operation
 from cdp.orders import MAX_AMOUNT, OrderEvent, parse_order
 from cdp.profile import FINAL, FULL_REFUND, ID_DIGEST, MARK, MONEY, PAYLOAD_DIGEST, Moment, Order, Placed, Profile, newer_seal
+from cdp.values.times import BIRTHDAY
 from rules.compile_python import CompiledRules
-from rules.evaluate import TOTAL
+from rules.evaluate import TOTAL, parse_date
 from streams import attributes
 from streams.records import Resolved
 
@@ -80,7 +81,15 @@ class Measure:
         order = parse_order(event.event, event.properties) if is_order(event.kind, event.event) else None
         properties = _object(event.properties, "properties") if event.name in self._reads_properties else {}
         operation = _operation(event, traits)
-        return Reading({name: _storable(value) for name, value in traits.items()}, order, properties, operation)
+        kept = {name: _storable(value) for name, value in traits.items()}
+        if isinstance(written := kept.get(BIRTHDAY), str):
+            kept[BIRTHDAY] = self._day(written)
+        return Reading(kept, order, properties, operation)
+
+    def _day(self, birthday: str) -> str:
+        """A birthday as a day of the workspace's zone; what is none stays as it was sent, and no rule sees a date in it."""
+        day = parse_date(birthday, self._calendar.zone)
+        return birthday if day is None else day.isoformat()
 
     def apply(self, profile: Profile, event: Resolved, reading: "Reading", digest: int, today: int) -> Touched:
         """Count one event in, and say what it touched besides its name: see `Touched`.

@@ -90,7 +90,8 @@ class Schedule:
         days = []
         for name in self._rules.anniversaries:
             attribute = profile.attributes.get(name)
-            born = parse_date(attribute.value) if attribute is not None and isinstance(attribute.value, str) else None
+            written = attribute.value if attribute is not None else None
+            born = parse_date(written, self._calendar.zone) if isinstance(written, str) else None
             if born is not None:
                 current = date_of(today)
                 days.append(today + 1 if anniversary(born, current.year) == current else next_anniversary(born, today))

@@ -10,6 +10,7 @@ from cdp.values.texts import bare, half_width, is_error, kind_of, shown, trim
 DecimalSign = Literal["point", "comma"]
 
 PLACES = 4  # of amounts, prices and quantities as they are kept
+LARGEST = 20  # a number of more digits before the point than are ever summed is not looked at behind it
 LONGEST = 200
 LARGEST_EXPONENT = 30  # no amount, count or time is longer; a text such as 1e999999 must not fill the memory
 
@@ -70,7 +71,7 @@ def read_amount(value: Any, *, decimal: DecimalSign = "point") -> Decimal:
 
 def round_places(number: Decimal) -> Decimal:
     """A number with the places that are kept; halves go to the even neighbour."""
-    return round(number, PLACES)
+    return round(number, PLACES) if number.adjusted() < LARGEST else number
 
 
 def _read(value: str, decimal: DecimalSign) -> Decimal:

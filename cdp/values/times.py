@@ -16,6 +16,7 @@ from cdp.values.texts import bare, half_width, is_error, kind_of, shown
 Unit = Literal["", "s", "ms", "us", "serial"]
 Day = TypeVar("Day", bound=date)
 
+BIRTHDAY = "birthday"  # the trait that is a day
 EARLIEST, LATEST = 1900, 2099  # years
 PER_UNIT = {"s": SECOND, "ms": 1_000, "us": 1}
 SERIAL_EPOCH = datetime(1899, 12, 30)  # so that 61 is 1900-03-01; spreadsheets know a 29th of February before it

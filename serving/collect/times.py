@@ -1,27 +1,34 @@
 """Decide when an event happened, from what an SDK with a wrong clock says."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from cdp.clock import DAY, SECOND, from_datetime
+from cdp.values.times import read_instant
 
 Stamp = str | int | float | None
 
 EARLIEST = 946_684_800 * SECOND  # 2000-01-01: older stamps are broken clocks, not history
 LATEST_AHEAD = DAY
 SMALLEST_SKEW = 2 * SECOND  # SDKs cut sentAt to whole seconds, and requests travel a while
-MILLIS_FROM = 100_000_000_000  # a number this large counts milliseconds, a smaller one seconds
+USUAL = len("2026-01-31T08:00:00")
+MILLIS_FROM, MILLIS_BEFORE = 10**12, 4 * 10**12  # numbers that count milliseconds, from 2001 on
 
 
 def parse(stamp: Any) -> int | None:
-    """Microseconds of an ISO 8601 text (UTC if it names no zone) or of epoch seconds or milliseconds; None of all else."""
-    try:
-        if type(stamp) is str:
+    """Microseconds of an ISO 8601 text (UTC if it names no zone) or of epoch seconds or milliseconds; None of all else.
+
+    What nearly all senders write is read at once, and the rest as every way in reads times.
+    """
+    if type(stamp) is str and len(stamp) >= USUAL:
+        with suppress(ValueError):
             return from_datetime(datetime.fromisoformat(stamp))
-        if not isinstance(stamp, int | float):
-            return None
-        return int(stamp * (1_000 if abs(stamp) >= MILLIS_FROM else SECOND))
-    except (ValueError, OverflowError):
+    elif type(stamp) is int and MILLIS_FROM <= stamp < MILLIS_BEFORE:
+        return stamp * 1_000
+    try:
+        return read_instant(stamp)
+    except ValueError:
         return None
 
 

@@ -12,17 +12,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cdp.values.amounts import read_amount
+
 EVERY = "*"
 MAX_STEPS = 32
 
 Step = str | int
 """A name in an object, a place in a list, or EVERY place of it (in brackets)."""
 
-MAX_NUMBER = 60
-_CURRENCY = r"[$A-Za-z\u00a2-\u00a5\u20a0-\u20bf\uffe5\u5143]{1,3}"
-_NUMBER = re.compile(
-    rf"(?:{_CURRENCY}\s*)?([+-]?(?:[0-9]{{1,3}}(?:,[0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?|[+-]?\.[0-9]+)(?:\s*{_CURRENCY})?"
-)
 _NAME = r"(?:[^.\[\]\\]|\\[\s\S])+"
 _STEP = re.compile(rf"({_NAME})|\[(\*|[0-9]{{1,6}})\]")
 
@@ -174,14 +171,14 @@ def _text(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """Commas between thousands, and a currency before or behind a number, are left out. A decimal comma is nobody's guess."""
+    """As `cdp.values.amounts` reads it. A decimal comma is nobody's guess, and true is no number."""
     if not isinstance(value, str):
-        return int(value) if isinstance(value, bool) else value
-    found = _NUMBER.fullmatch(value.strip()) if len(value) <= MAX_NUMBER else None
-    if found is None:
         return value
-    bare = found[1].replace(",", "")
-    return float(bare) if "." in bare else int(bare)
+    try:
+        exact = read_amount(value)
+    except ValueError:
+        return value
+    return int(exact) if exact == exact.to_integral_value() and "." not in value else float(exact)
 
 
 def _integer(value: Any) -> Any:

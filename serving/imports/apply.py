@@ -42,8 +42,9 @@ MAX_MATCHED = 1_000
 MAX_MESSAGE_ID = 256
 MAX_IDENTIFIER = 512
 LIBRARY = {"name": "cdp-import", "version": "1"}
+CONTACTS = frozenset({"phone", "email"})
 _ID_NAME = re.compile(r"id|sku|.*_id", re.DOTALL)
-_OF_IDS = frozenset({"id", "plain id"})
+_OF_IDS = frozenset({"id", "plain id", "contact"})
 _OF_TEXTS = _OF_IDS | {"", "text"}
 _BRACES = re.compile(r"\{([^{}]+)\}")
 
@@ -107,7 +108,7 @@ class _Event:
             compile_.template(f"{at}.message_id", rule.message_id, read_part, required=True) if rule.message_id else None
         )
         self._time = compile_.time(f"{at}.time", rule.time) if rule.time is not None else None
-        self._ids = [(one.type, compile_.value(f"{at}.ids[{n}]", one, kind="id")) for n, one in enumerate(rule.ids)]
+        self._ids = [(one.type, compile_.value(f"{at}.ids[{n}]", one, kind="text")) for n, one in enumerate(rule.ids)]
         self._properties = compile_.values(f"{at}.properties", rule.properties)
         self._traits = compile_.values(f"{at}.traits", rule.traits)
         self._products = compile_.products(f"{at}.products", rule.products) if rule.products else None
@@ -356,6 +357,7 @@ class _Compiler:
         unit, sign = rule.unit, rule.decimal or self._sign
         makers: dict[str, Callable[[Any], Any]] = {
             "": convert.plain, "plain id": convert.plain_id, "text": convert.text, "id": convert.identifier,
+            "contact": convert.contact,
             "number": lambda value: convert.number(value, sign), "integer": lambda value: convert.integer(value, sign),
             "boolean": convert.boolean, "cents": lambda value: convert.cents(value, sign),
             "date": lambda value: convert.day(value, formats, unit, home),
@@ -441,9 +443,11 @@ def _checked(field: str, make: Callable[[], Any]) -> Any:
 def _kind_of(rule: Value, kind: str, name: str) -> str:
     """What a value is made into. The properties that hold ids are known by their names."""
     kind = rule.as_ or kind
-    if kind not in ("", "text") or not (isinstance(rule, Id) or _ID_NAME.fullmatch(name)):
-        return kind
-    return "id" if kind else "plain id"
+    if isinstance(rule, Id) and rule.as_ in (None, "text"):
+        return "contact" if rule.type in CONTACTS else "id"
+    if kind in ("", "text") and _ID_NAME.fullmatch(name):
+        return "id" if kind else "plain id"
+    return kind
 
 
 def _source_of(rule: Value) -> str:

@@ -89,6 +89,14 @@ def day(value: Any, formats: list[str], unit: Unit, zone: tzinfo) -> str:
     return read_day(value, zone=zone, unit=unit, formats=formats).isoformat()
 
 
+def contact(value: Any) -> str:
+    """A phone or an address: one that cannot be read stays as it is, identifies nobody, and costs nothing else."""
+    try:
+        return read_identifier(value)
+    except ValueError:
+        return read_text(value)
+
+
 def plain_id(value: Any) -> Any:
     """An id that stays what it is, if it is a whole number or no scalar; else as a text."""
     return read_identifier(value) if isinstance(value, str | float | Decimal | date | bool) else plain(value)

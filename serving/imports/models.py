@@ -1,25 +1,22 @@
 """What `POST /v1/orders` and `POST /v1/members` take, and what they answer."""
 
-from datetime import UTC, date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from cdp.clock import to_datetime
+from cdp.values.amounts import read_amount, round_places
+from cdp.values.currencies import CURRENCIES
+from cdp.values.identifiers import read_identifier
+from cdp.values.times import read_instant
+from serving.imports.convert import is_silent
 
 MAX_ITEMS = 1_000
 MAX_LINES = 1_000
 MAX_REFUNDS = 100
 MAX_IDS = 20
-_ISO_4217 = """
-AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY
-COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR
-IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR
-MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD
-SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XCG
-XOF XPF YER ZAR ZMW ZWG
-"""
-CURRENCIES = frozenset(_ISO_4217.split())
-_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def _known_currency(value: str) -> str:
@@ -28,20 +25,48 @@ def _known_currency(value: str) -> str:
     return value.upper()
 
 
-def _plausible(value: datetime) -> datetime:
-    moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-    if not _EARLIEST <= moment < _LATEST:
-        raise ValueError("the time is not between 2000 and 2100")
-    return moment
+def _amount(value: Any) -> Decimal:
+    """With the places that are kept: shops send quotients as they come."""
+    return round_places(read_amount(value))
+
+
+def _moment(value: Any) -> datetime:
+    return to_datetime(read_instant(value))
+
+
+def _version(value: Any) -> int:
+    number = read_amount(value)
+    if number != number.to_integral_value():
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(number)
+
+
+def _own_id(value: Any) -> str | None:
+    """The shop's own id of somebody; None if it says nothing."""
+    return None if is_silent(value) else read_identifier(value)
+
+
+def _contact(value: Any) -> Any:
+    """A phone, an address: one that cannot be read identifies nobody, and costs nothing else."""
+    try:
+        return _own_id(value)
+    except ValueError:
+        return value
 
 
 Text = Annotated[str, Field(max_length=512)]
-Number = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00\s][^\x00]*$")]
-Amount = Annotated[Decimal, Field(ge=0, lt=10**12, decimal_places=4, allow_inf_nan=False)]
-Quantity = Annotated[Decimal, Field(gt=0, lt=10**9, decimal_places=4, allow_inf_nan=False)]
-Moment = Annotated[datetime, AfterValidator(_plausible), Field(description="ISO 8601 (without a zone: UTC) or epoch seconds.")]
+OwnId = Annotated[Text | None, BeforeValidator(_own_id)]
+Contact = Annotated[Text | None, BeforeValidator(_contact)]
+Number = Annotated[str, BeforeValidator(read_identifier), Field(min_length=1, max_length=100, pattern=r"^[^\x00\s][^\x00]*$")]
+Amount = Annotated[Decimal, BeforeValidator(_amount), Field(ge=0, lt=10**12, allow_inf_nan=False)]
+Quantity = Annotated[Decimal, BeforeValidator(_amount), Field(gt=0, lt=10**9, allow_inf_nan=False)]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    Field(description="ISO 8601 (without a zone: UTC), or epoch seconds or milliseconds."),
+]
 Currency = Annotated[str, AfterValidator(_known_currency), Field(min_length=3, max_length=3, description="ISO 4217.")]
-Version = Annotated[int, Field(ge=0, le=2**53, description="Counts the versions; the highest stands.")]
+Version = Annotated[int, BeforeValidator(_version), Field(ge=0, le=2**53, description="Counts the versions; the highest stands.")]
 
 OrderStatus = Literal[
     "placed", "unpaid", "paid", "processing", "shipped", "delivered", "completed", "partially_refunded", "refunded", "cancelled"
@@ -56,19 +81,19 @@ class Id(_Strict):
     """An identifier of any type, such as a marketplace's open id."""
 
     type: str = Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$", examples=["taobao_open_uid"])
-    value: Text = Field(min_length=1)
+    value: Annotated[Text, BeforeValidator(read_identifier)] = Field(min_length=1)
 
 
 class Customer(_Strict):
     """Who bought. Masked phones and addresses (with * in them) are left out."""
 
-    member_id: Text | None = Field(None, description="The shop's own number of the customer: identifier `user_id`.")
-    user_id: Text | None = Field(None, description="The same under another name; it goes first, `member_id` is kept beside it.")
-    phone: Text | None = None
-    email: Text | None = None
-    wechat_openid: Text | None = None
-    wechat_unionid: Text | None = None
-    anonymous_id: Text | None = Field(None, description="The browser's or the app's id, if the order came from there.")
+    member_id: OwnId = Field(None, description="The shop's own number of the customer: identifier `user_id`.")
+    user_id: OwnId = Field(None, description="The same under another name; it goes first, `member_id` is kept beside it.")
+    phone: Contact = None
+    email: Contact = None
+    wechat_openid: OwnId = None
+    wechat_unionid: OwnId = None
+    anonymous_id: OwnId = Field(None, description="The browser's or the app's id, if the order came from there.")
     ids: list[Id] = Field(default_factory=list, max_length=MAX_IDS)
 
 
@@ -77,8 +102,8 @@ class Line(BaseModel):
 
     model_config = ConfigDict(extra="allow", str_strip_whitespace=True, coerce_numbers_to_str=True)
 
-    sku: Text | None = None
-    product_id: Text | None = None
+    sku: OwnId = None
+    product_id: OwnId = None
     name: Text | None = None
     category: Text | None = None
     quantity: Quantity = Decimal(1)
@@ -156,10 +181,10 @@ class Member(_Strict):
     )  # fmt: skip
 
     member_id: Annotated[Number, Field(description="The shop's own number of the customer: identifier `user_id`.")]
-    phone: Text | None = None
-    email: Text | None = None
-    wechat_openid: Text | None = None
-    wechat_unionid: Text | None = None
+    phone: Contact = None
+    email: Contact = None
+    wechat_openid: OwnId = None
+    wechat_unionid: OwnId = None
     ids: list[Id] = Field(default_factory=list, max_length=MAX_IDS)
     traits: dict[str, Any] = Field(
         default_factory=dict, description="Attributes of the profile: name, birthday, gender, level ..."
@@ -175,12 +200,6 @@ class Member(_Strict):
     def _complete(self) -> "Member":
         if self.registered and self.registered_at is None:
             raise ValueError("registered needs registered_at")
-        birthday = self.traits.get("birthday")
-        if isinstance(birthday, str) and birthday:
-            try:
-                date.fromisoformat(birthday[:10])
-            except ValueError:
-                raise ValueError(f"traits.birthday {birthday[:40]!r} is not a date such as 1990-05-01") from None
         return self
 
 

@@ -1,7 +1,7 @@
 """Orders and members of servers as messages in Segment's form. Pure; what cannot be used is InvalidEvent, and nothing else."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -13,9 +13,10 @@ from cdp.clock import from_datetime, to_iso
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
 from cdp.seal import HASHED
+from cdp.values.times import BIRTHDAY, read_birthday
 from serving.imports import convert
 from serving.imports.apply import without_masked
-from serving.imports.models import Customer, Id, Line, Member, Order, Refund
+from serving.imports.models import Customer, Line, Member, Order, Refund
 
 Message = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -43,10 +44,15 @@ def order_messages(item: Any) -> list[Message]:
     return messages
 
 
-def member_messages(item: Any) -> list[Message]:
-    """The messages of a member: who it is and, if it has just signed up, that."""
+def member_messages(item: Any, zone: tzinfo = UTC, today: date | None = None) -> list[Message]:
+    """The messages of a member: who it is and, if it has just signed up, that.
+
+    Args:
+        zone: of birthdays that are written as times.
+        today: the day after which nobody is born.
+    """
     member = _validated(Member, item)
-    traits = without_masked({"phone": member.phone, "email": member.email} | member.traits)
+    traits = without_masked({"phone": member.phone, "email": member.email} | member.traits | _birthday(member, zone, today))
     if member.registered_at is not None:
         traits.setdefault("registered_at", _iso(member.registered_at))
     ids = list(_ids(member))
@@ -60,6 +66,18 @@ def member_messages(item: Any) -> list[Message]:
         one["userId"] = member.member_id
         one["context"] = _context(member.channel, member.store, ids)
     return messages
+
+
+def _birthday(member: Member, zone: tzinfo, today: date | None) -> dict[str, Any]:
+    """The member's birthday as a day; nothing if it has none."""
+    given = member.traits.get(BIRTHDAY)
+    if convert.says_nothing(given):
+        return {}
+    try:
+        return {BIRTHDAY: read_birthday(given, zone=zone, today=today).isoformat()}
+    except ValueError as error:
+        field = f"traits.{BIRTHDAY}"
+        raise InvalidEvent("invalid_value", field, f"{field}: {error}.") from error
 
 
 def _kind(order: Order) -> tuple[str, str, datetime]:
@@ -123,8 +141,8 @@ def _address(message: Message, order: Order) -> None:
 
 def _ids(of: Customer | Member) -> Iterator[tuple[str, str]]:
     """Identifiers that are not masked, each once."""
-    named = [Id(type=type_, value=value) for type_ in _NAMED if (value := getattr(of, type_))]
-    seen = dict.fromkeys((one.type, one.value) for one in [*named, *of.ids])
+    named = [(type_, value) for type_ in _NAMED if (value := getattr(of, type_))]
+    seen = dict.fromkeys([*named, *((one.type, one.value) for one in of.ids)])
     return (one for one in seen if convert.identifies(*one))
 
 

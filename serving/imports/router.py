@@ -1,11 +1,13 @@
 """`POST /v1/orders`, `POST /v1/members` and `POST /v1/mappings/{name}`."""
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Header, Path, Request
 from fastapi.responses import Response
 
+from cdp.clock import Calendar, date_of
 from cdp.errors import CdpError
 from serving.auth import PartsDep
 from serving.collect.collector import Collector
@@ -55,7 +57,12 @@ def _label(name: str) -> Any:
 
 
 ORDERS = Subject(listed("orders"), order_messages, _label("order_id"))
-MEMBERS = Subject(listed("members"), member_messages, _label("member_id"))
+
+
+def members_of(calendar: Calendar, now: int) -> Subject:
+    """Members whose birthdays are days of a calendar, and past."""
+    convert = partial(member_messages, zone=calendar.zone, today=date_of(calendar.day(now)))
+    return Subject(listed("members"), convert, _label("member_id"))
 
 
 @router.post(
@@ -79,7 +86,8 @@ async def send_members(
     request: Request, parts: PartsDep, collector: CollectorDep, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Send members as they are: one, or up to 1,000 in a list."""
-    return await take(request, collector, parts.redis, MEMBERS)
+    members = members_of(Calendar(parts.settings.timezone), collector.clock())
+    return await take(request, collector, parts.redis, members)
 
 
 @router.post(

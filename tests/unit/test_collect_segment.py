@@ -211,6 +211,33 @@ def test_what_was_done_to_a_time_is_noted() -> None:
     assert noted(timestamp="2025-11-22T20:00:00Z") == {"time_unverified": True}
 
 
+@pytest.mark.parametrize(
+    ("stamp", "expected"),
+    [
+        ("2026-11-20T10:00:00.123456Z", 1_795_168_800_123_456),
+        ("20261120T100000Z", 1_795_168_800_000_000),
+        ("1795168800", 1_795_168_800_000_000),
+        ("1795168800123", 1_795_168_800_123_000),
+        (1_795_168_800_123, 1_795_168_800_123_000),
+        (1_795_168_800.5, 1_795_168_800_500_000),
+        ("2026-11-20 10", 1_795_168_800_000_000),
+        ("20261120100000", 1_795_168_800_000_000),
+        (0, None),
+        (1, None),
+        (32994, None),
+        ("2026112010", None),
+        (True, None),
+        ("soon", None),
+        (None, None),
+        ({}, None),
+        (1e300, None),
+        ("1801010112345", 1_801_010_112_345_000),
+    ],
+)
+def test_stamps_are_read_as_times_are_everywhere(stamp: object, expected: int | None) -> None:
+    assert parse(stamp) == expected
+
+
 @pytest.mark.parametrize("days", [-400, -31, -1, 1, 31, 400])
 def test_a_clock_that_is_wrong_by_days_is_corrected(days: int) -> None:
     def stamp(time: int) -> str:

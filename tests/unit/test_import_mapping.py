@@ -184,6 +184,12 @@ def test_ids_lose_what_a_spreadsheet_put_around_them() -> None:
     }  # fmt: skip
 
 
+def test_a_ruined_contact_identifies_nobody_and_costs_nothing_else() -> None:
+    ids = "  - event: E\n    ids: [{type: phone, path: p}, {type: email, path: e}, {type: open_id, path: o}]"
+    made = mapper(ids).map({"p": "1.39E+10", "e": "#N/A", "o": 7})
+    assert made[0]["context"]["externalIds"] == [{"type": "open_id", "id": "7"}]
+
+
 @pytest.mark.parametrize(
     ("change", "field", "says"),
     [

@@ -64,3 +64,12 @@ def test_rubbish_is_refused_by_name(properties: dict, field: str) -> None:
     with pytest.raises(InvalidEvent) as caught:
         parse_order("Order Completed", msgspec.json.encode(properties))
     assert caught.value.field == field
+
+
+def test_amounts_are_read_as_everywhere() -> None:
+    lines = [{"sku": "a", "quantity": "2", "price": "￥1,299.00"}, {"sku": "b", "price": 14.309999999999999}]
+    order = read("Order Completed", order_id="o", total="1,23,456.78", products=lines)
+    assert (order.amount, [line.unit_price for line in order.lines]) == (1_234_567_800, [12_990_000, 143_100])
+    for wrong in ("12,50", "1.234,50", "1e3", "1_000", "١٢", "#REF!"):
+        with pytest.raises(InvalidEvent, match=r"not a number|digits are lost"):
+            read("Order Completed", order_id="o", total=wrong)

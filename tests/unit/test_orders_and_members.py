@@ -5,9 +5,12 @@ import base64
 import gzip
 import hmac
 import json
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import msgspec
@@ -137,6 +140,67 @@ def test_members() -> None:
     for wrong in ({"registered": True, "registered_at": None}, {"traits": {"birthday": "May"}}, {"member_id": " "}):
         with pytest.raises(InvalidEvent):
             member_messages({**MEMBER, **wrong})
+
+
+def test_amounts_are_rounded_to_the_places_that_are_kept() -> None:
+    lines = [{"sku": "a", "quantity": 10, "price": "14.309999999999999"}, {"sku": "b", "quantity": "1.5", "price": 8.264463}]
+    (made,) = order_messages({**ORDER, "total": 143.1, "discount": "1,234.50", "shipping": 17.169999999999998, "lines": lines})
+    said = made["properties"]
+    assert [said[name] for name in ("total", "discount", "shipping")] == [143.1, 1234.5, 17.17]
+    assert [(line["quantity"], line["price"]) for line in said["products"]] == [(10, 14.31), (1.5, 8.2645)]
+    sdk = parse_order("Order Completed", msgspec.json.encode({"order_id": "1", "total": 143.1, "products": lines}))
+    assert sdk == replace(parse_order("Order Completed", msgspec.json.encode(said)), order_id="1", currency="", version=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "says"),
+    [
+        ({"total": "12,50"}, "total", "comma"),
+        ({"total": True}, "total", "not a number"),
+        ({"total": "1E+05"}, "total", "digits are lost"),
+        ({"order_id": 2.98877e18}, "order_id", "digits are lost"),
+        ({"order_id": "2.98877E+18"}, "order_id", "digits are lost"),
+        ({"order_id": True}, "order_id", "not an id"),
+        ({"version": True}, "version", "not a number"),
+        ({"placed_at": 32994}, "placed_at", "nobody knows"),
+        ({"placed_at": 0}, "placed_at", "0 is"),
+        ({"version": 1.5}, "version", "whole"),
+        ({"placed_at": "2026112010"}, "placed_at", "may count seconds"),
+        ({"customer": {"member_id": "1.00E+15"}}, "customer.member_id", "lost"),
+        ({"lines": [{"sku": "1.5E+10"}]}, "lines.0.sku", "lost"),
+    ],
+)
+def test_what_is_not_certain_is_refused(change: dict[str, Any], field: str, says: str) -> None:
+    with pytest.raises(InvalidEvent, match=says) as caught:
+        order_messages({**ORDER, **change})
+    assert caught.value.field == field
+
+
+def test_ids_and_times_of_orders_are_read_as_everywhere() -> None:
+    customer = {"member_id": "#N/A", "phone": "1.39E+10", "wechat_openid": "'77", "email": "a@example.com"}
+    change = {
+        "order_id": '="2988"',
+        "placed_at": "19971120T100000Z",
+        "paid_at": "880020001",
+        "customer": customer,
+        "version": "3",
+    }
+    (made,) = order_messages({**ORDER, **change})
+    assert (made["messageId"], made["timestamp"]) == ("order:2988:3:completed", "1997-11-20T10:00:01.000000Z")
+    assert made["context"]["externalIds"] == [{"type": "email", "id": "a@example.com"}, {"type": "wechat_openid", "id": "77"}]
+    assert order_messages({**ORDER, "order_id": 7.0})[0]["properties"]["order_id"] == "7"
+
+
+def test_birthdays_of_members_are_local_days_that_are_past() -> None:
+    zone, today = ZoneInfo("Asia/Shanghai"), date(2026, 11, 20)
+    for written in ("1990-05-01", "19900501", "1990-04-30T16:00:00.000Z", "1990-05-01T00:00:00Z", "1990/5/1"):
+        made = member_messages({**MEMBER, "traits": {"birthday": written}}, zone, today)[0]
+        assert made["traits"]["birthday"] == "1990-05-01", written
+    for wrong in (32994, 19900501, "32994", "0", True, "1890-05-01", "2026-11-21", "1990-02-29", {}):
+        with pytest.raises(InvalidEvent) as caught:
+            member_messages({**MEMBER, "traits": {"birthday": wrong}}, zone, today)
+        assert (caught.value.reason, caught.value.field) == ("invalid_value", "traits.birthday")
+    assert "birthday" not in member_messages({**MEMBER, "traits": {}}, zone, today)[0]["traits"]
 
 
 def test_the_signup_trigger_knows_the_event() -> None:

@@ -25,7 +25,7 @@ def test_cast_reads_numbers_as_people_write_them() -> None:
     prices = fixed({"op": "cast", "path": "properties.products[*].price", "to": "number"})["properties"]["products"]
     assert prices == [{"price": 1.5}, {"price": "x"}, {}]
     for given, to, wanted in [
-        ("7", "integer", 7), ("7.0", "integer", 7), ("7.5", "integer", 7.5), ("-3", "number", -3), (True, "number", 1),
+        ("7", "integer", 7), ("7.0", "integer", 7), ("7.5", "integer", 7.5), ("-3", "number", -3), (True, "number", True),
         (12, "text", "12"), (12.0, "text", "12"), (False, "text", "false"), ("Yes", "yes_no", True), (0, "yes_no", False),
         ("maybe", "yes_no", "maybe"), (None, "number", None), ([1], "text", [1]), ("1e5", "number", "1e5"),
         ("1.234,50", "number", "1.234,50"), ("12,50", "number", "12,50"), ("1,234", "number", 1234), ("CNY 5", "number", 5),

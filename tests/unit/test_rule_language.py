@@ -144,8 +144,15 @@ def test_a_wait_for_which_there_is_no_timer_is_refused(text: str) -> None:
     ("1992-02-29", "2028-02-28", False),
     ("1992-02-29", "2028-02-29", True),
     ("not a date", "2026-11-18", False),
+    ("1990-11-17T16:00:00.000Z", "2026-11-18", True),
+    ("1990-11-18T00:00:00Z", "2026-11-18", True),
+    ("19901118", "2026-11-18", True),
+    ("2027-11-18", "2026-11-18", False),
+    ("1890-11-18", "2026-11-18", False),
+    (658886400, "2026-11-18", False),
+    ("658886400", "2026-11-18", False),
 ])  # fmt: skip
-def test_anniversaries(born: str, today: str, expected: bool) -> None:
+def test_anniversaries(born: object, today: str, expected: bool) -> None:
     from datetime import date
 
     from cdp.clock import day_number
@@ -154,6 +161,17 @@ def test_anniversaries(born: str, today: str, expected: bool) -> None:
     profile = DESK.apply(new_profile(), make_event("m", "Signed Up", traits={"birthday": born}))
     condition = compile_expression(parse("is_anniversary(attribute.birthday)"))
     assert condition(Context(profile, noon, CALENDAR, (None,))) is expected
+
+
+def test_a_profile_keeps_the_day_of_a_birthday() -> None:
+    for born, kept, month in (("1990-04-30T16:00:00.000Z", "1990-05-01", 5), ("19900501", "1990-05-01", 5), (32994, 32994, None)):
+        profile = DESK.apply(new_profile(), make_event("m", "Signed Up", traits={"birthday": born}))
+        context = Context(profile, NOW, CALENDAR, (None,))
+        assert context.attribute("birthday") == kept
+        assert compile_expression(parse("month_of(attribute.birthday)"))(context) == month
+    renewed = DESK.apply(new_profile(), make_event("m", "Signed Up", traits={"renewal": "2027-03-31T16:00:00Z"}))
+    assert Context(renewed, NOW, CALENDAR, (None,)).attribute("renewal") == "2027-03-31T16:00:00Z"
+    assert compile_expression(parse("month_of(attribute.renewal)"))(Context(renewed, NOW, CALENDAR, (None,))) == 4
 
 
 def test_shipped_rules_load() -> None:
