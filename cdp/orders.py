@@ -12,6 +12,8 @@ from cdp.errors import InvalidEvent
 from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
 from cdp.profile import MONEY
 from cdp.values.amounts import read_amount, round_places
+from cdp.values.identifiers import read_identifier
+from cdp.values.texts import is_error, trim
 
 Status = Literal["completed", "refunded", "cancelled"]
 
@@ -62,7 +64,7 @@ def parse_order(event: str, properties: bytes | msgspec.Raw) -> OrderEvent:
     values = _decode(properties)
     if not isinstance(values, dict):
         raise InvalidEvent("invalid_properties", "properties", "properties must be an object.")
-    order_id = _text(values.get("order_id"))
+    order_id = _id(values.get("order_id"), "properties.order_id")
     if not order_id:
         raise InvalidEvent("missing_order_id", "properties.order_id", f"{event} has no order_id.", "Send properties.order_id.")
     version = values.get("version")
@@ -104,7 +106,7 @@ def _line(index: int, product: Any, back: bool) -> Line:
     number = product.get("line", product.get("position", index))
     return Line(
         line=number if type(number) is int and 0 <= number < 2**32 else index,
-        sku=_text(product.get("sku") or product.get("product_id")),
+        sku=_id(product.get("sku") or product.get("product_id"), f"{field}.sku"),
         name=_text(product.get("name")),
         category=_text(product.get("category")),
         quantity=quantity,
@@ -117,6 +119,16 @@ def _given(values: dict[str, Any], name: str, default: int) -> Any:
     """A value; null says as little as nothing does."""
     value = values.get(name)
     return default if value is None else value
+
+
+def _id(value: Any, field: str) -> str:
+    """The text of an id; "" if there is none."""
+    if value is None or isinstance(value, list | dict) or is_error(value) or (isinstance(value, str) and not trim(value)):
+        return ""
+    try:
+        return read_identifier(value)
+    except ValueError as error:
+        raise InvalidEvent("invalid_id", field, f"{field} cannot be used: {error}.", "Send it as a text.") from None
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,8 @@ from cdp.clock import DAY, SECOND
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_EVENTS, Event, Identifier, Item, Kind, Source, encode
 from cdp.identity import TRAITS
+from cdp.values.identifiers import read_identifier, reads_as_itself
+from cdp.values.texts import is_error, trim
 from rules.seal import Sealer
 from serving.collect.draft import Draft, ItemDraft, Object
 from serving.collect.publish import Record
@@ -29,6 +31,7 @@ MAX_MESSAGE_ID = 256
 MAX_DEPTH = 64
 STRENGTH = {"user_id": 0, "phone": 1, "email": 2, "order_id": 8, "anonymous_id": 9}
 OTHERS = 5
+CONTACTS = frozenset({"phone", "email"})  # their normal form is found by the rules of identity
 UNVERIFIED = 30 * DAY  # older stamps of senders who do not say what their clock shows may be a broken clock
 
 _NO_NOTE: Object = {}
@@ -205,7 +208,9 @@ def _identifiers(draft: Draft) -> list[Identifier]:
     for type_, given, field_ in draft.ids:
         if given is None or given == "":
             continue
-        value = given if type(given) is str else _scalar(given, field_)
+        value = given if type(given) is str and reads_as_itself(given) else _read_id(type_, given, field_)
+        if not value:
+            continue
         if len(value) > MAX_IDENTIFIER or "\x00" in value:
             raise InvalidEvent(
                 "invalid_identifier", field_, f"An identifier has at most {MAX_IDENTIFIER} characters, and no NUL."
@@ -220,7 +225,10 @@ def _identifiers(draft: Draft) -> list[Identifier]:
 
 def _guest(properties: Object) -> list[Identifier]:
     """A guest's order is known by its number."""
-    order_id = text(properties.get("order_id"))
+    try:
+        order_id = read_identifier(properties.get("order_id"))
+    except ValueError:
+        return []
     return [Identifier("order_id", order_id)] if order_id and len(order_id) <= MAX_IDENTIFIER and "\x00" not in order_id else []
 
 
@@ -246,11 +254,16 @@ def _key(ids: list[Identifier]) -> str:
     return f"{strongest.type}:{strongest.value}"
 
 
-def _scalar(value: Any, field: str) -> str:
-    """An identifier that came as a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _read_id(type_: str, value: Any, field: str) -> str:
+    """An identifier that came as a number, or with something around it; "" if it says nothing."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InvalidEvent("wrong_type", field, f"{field} must be a text or a number.")
-    return text(value)
+    if isinstance(value, str) and (type_ in CONTACTS or not trim(value) or is_error(value)):
+        return value if type_ in CONTACTS else ""
+    try:
+        return read_identifier(value)
+    except ValueError as error:
+        raise InvalidEvent("invalid_identifier", field, f"{field} cannot be used: {error}.", "Send it as a text.") from None
 
 
 def _strength(identifier: Identifier) -> int:

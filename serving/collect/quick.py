@@ -13,6 +13,7 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import EMPTY_OBJECT, Identifier, Kind, Source, encode
+from cdp.values.identifiers import reads_as_itself
 from rules.seal import Sealer, has_signs, may_hold_personal
 from serving.collect.dialects.segment import Message, Segment
 from serving.collect.draft import Object, Opened
@@ -230,7 +231,12 @@ def _ids(message: Message, kind: Kind, sealer: Sealer) -> list[Identifier] | Non
     ids: list[Identifier | None] = []
     user_id, anonymous_id = message.user_id, message.anonymous_id
     if user_id is not None:
-        if type(user_id) is not str or not 0 < len(user_id) <= MAX_IDENTIFIER or "\x00" in user_id:
+        if (
+            type(user_id) is not str
+            or not 0 < len(user_id) <= MAX_IDENTIFIER
+            or "\x00" in user_id
+            or not reads_as_itself(user_id)
+        ):
             return None
         ids.append(Identifier("user_id", user_id))
     if kind == "identify":
@@ -239,7 +245,12 @@ def _ids(message: Message, kind: Kind, sealer: Sealer) -> list[Identifier] | Non
             return None
         ids += [sealer.identifier(type_, value) for type_, value in identity]
     if anonymous_id is not None:
-        if type(anonymous_id) is not str or not 0 < len(anonymous_id) <= MAX_IDENTIFIER or "\x00" in anonymous_id:
+        if (
+            type(anonymous_id) is not str
+            or not 0 < len(anonymous_id) <= MAX_IDENTIFIER
+            or "\x00" in anonymous_id
+            or not reads_as_itself(anonymous_id)
+        ):
             return None
         ids.append(Identifier("anonymous_id", anonymous_id))
     return [one for one in ids if one is not None] if None in ids else ids  # type: ignore[return-value]

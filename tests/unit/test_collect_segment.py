@@ -349,3 +349,23 @@ def test_traits_alone_name_somebody_where_people_are_found_by_them() -> None:
     assert b"Li Na" not in record.value
     with pytest.raises(InvalidEvent):
         finish(nobody, ARRIVAL)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ('="2988"', "2988"), ("'M-7", "M-7"), ("88123.0", "88123"), (7.0, "7"), ("\ufeffM-7\t", "M-7"),
+        ("1e5", "1e5"), ("GA1.2.17.4", "GA1.2.17.4"), ("#N/A", None), (" ", None), ("id-17", "id-17"),
+    ],
+)  # fmt: skip
+def test_ids_are_read_as_everywhere(given: object, expected: str | None) -> None:
+    ids = mapped(track(messageId="m", timestamp=NOW // SECOND, userId=given, anonymousId="a")).ids
+    assert [one.value for one in ids] == ([expected, "a"] if expected else ["a"])
+
+
+@pytest.mark.parametrize("given", ["2.98877E+18", "1E+15", 2.98877e18, 1.5e300, True, {}])
+def test_ruined_ids_are_refused(given: object) -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        mapped(track(messageId="m", timestamp=NOW // SECOND, userId=given, anonymousId="a"))
+    assert caught.value.reason in ("invalid_identifier", "wrong_type")
+    assert caught.value.field == "userId"

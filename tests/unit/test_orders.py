@@ -46,6 +46,11 @@ def test_a_refund_that_names_no_amount_is_a_full_one() -> None:
     [
         ({}, "properties.order_id"),
         ({"order_id": ""}, "properties.order_id"),
+        ({"order_id": "2.98877E+18"}, "properties.order_id"),
+        ({"order_id": 2.98877e18}, "properties.order_id"),
+        ({"order_id": True}, "properties.order_id"),
+        ({"order_id": "#N/A"}, "properties.order_id"),
+        ({"order_id": "o", "products": [{"sku": "1.5E+10"}]}, "properties.products[0].sku"),
         ({"order_id": "o", "total": "twelve"}, "properties.total"),
         ({"order_id": "o", "total": True}, "properties.total"),
         ({"order_id": "o", "version": -1}, "properties.version"),
@@ -73,3 +78,10 @@ def test_amounts_are_read_as_everywhere() -> None:
     for wrong in ("12,50", "1.234,50", "1e3", "1_000", "١٢", "#REF!"):
         with pytest.raises(InvalidEvent, match=r"not a number|digits are lost"):
             read("Order Completed", order_id="o", total=wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "number"), [('="2988"', "2988"), (7.0, "7"), ("7.0", "7"), ("'SO-1\t", "SO-1"), (2**64, str(2**64))]
+)
+def test_order_ids_are_read_as_everywhere(given: object, number: str) -> None:
+    assert read("Order Completed", order_id=given).order_id == number
