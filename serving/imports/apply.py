@@ -282,7 +282,7 @@ class _Compiler:
         if rule.value is not None and not isinstance(rule, Id):
             constant = rule.value
             return lambda _: constant
-        kind = _kind_of(rule, kind, name)
+        kind = kind_of(rule, kind, name)
         is_nothing = convert.is_silent if kind in _OF_TEXTS else convert.says_nothing
         find = self._source(key, rule, is_nothing, read_part if kind in _OF_IDS else convert.text)
         make = self._make(key, rule, kind)
@@ -440,7 +440,7 @@ def _checked(field: str, make: Callable[[], Any]) -> Any:
         raise InvalidEvent("invalid_value", field, f"{field} cannot be used: {error}.") from error
 
 
-def _kind_of(rule: Value, kind: str, name: str) -> str:
+def kind_of(rule: Value, kind: str, name: str) -> str:
     """What a value is made into. The properties that hold ids are known by their names."""
     kind = rule.as_ or kind
     if isinstance(rule, Id) and rule.as_ in (None, "text"):
