@@ -168,8 +168,9 @@ def _import(
 def _dry_run(source: "Source", mapper: "Mapper", config: "Settings", show: int, *, as_json: bool) -> "Outcome":
     from serving.imports.report import Rejections, dry_report
     from serving.imports.run import dry_run
+    from serving.imports.suspect import Columns
 
-    shown, rejections = 0, Rejections()
+    shown, rejections, columns = 0, Rejections(), Columns(mapper.mapping)
 
     def show_event(row: "Row", message: bytes) -> None:
         nonlocal shown
@@ -183,9 +184,11 @@ def _dry_run(source: "Source", mapper: "Mapper", config: "Settings", show: int, 
         elif rejections.is_shown(entry):
             typer.echo(f"line {entry['line']}: rejected ({entry['reason']}): {entry['message']}", err=True)
 
-    done = dry_run(source, mapper, config.max_event_bytes, show=show_event, reject=show_rejected)
+    done = dry_run(source, mapper, config.max_event_bytes, show=show_event, reject=show_rejected, look=columns.add)
     for line in rejections.more():
         typer.echo(line, err=True)
+    for suspicion in columns.suspicions():
+        typer.echo(f"look at the column {suspicion}", err=True)
     lines = [json.dumps(done.as_json(), ensure_ascii=False)] if as_json else dry_report(done, mapper.mapping.name)
     for line in lines:
         typer.echo(line)

@@ -240,6 +240,13 @@ def test_the_command(cdp: Any, fake: FakeCollector, file: Path, tmp_path: Path) 
     assert '"messageId":"v:2"' not in dry.stdout
     assert "line 5: rejected (invalid_value): 金额 cannot be used: 'x' is not a number." in dry.output
     assert "7 records would make 6 events" in dry.stdout
+    assert "look at the column" not in dry.output
+    commas = tmp_path / "commas.csv"
+    commas.write_text('编号,城市,金额\n1,上海,"12,50"\n')
+    suspected = cdp("import", commas, "--mapping", mapping, "--dry-run")
+    assert (
+        "look at the column 金额: 1 of 1 values have a decimal comma, such as '12,50'. Write `decimal: comma`" in suspected.output
+    )
     assert fake.taken == []
     done = cdp("import", file, "--mapping", mapping, "--json")
     assert done.exit_code == 3
