@@ -19,8 +19,8 @@ _QUOTES = "'\u2019"
 _WORDS = frozenset({"RMB", "US$", "HK$", "NT$", "A$", "C$", "S$", "\u5143", "\u5706", "\u5186", "\u5713"})
 _WORD = r"[A-Za-z]{3}|[A-Za-z]{1,2}\$|[$\u00a2-\u00a5\u0e3f\u20a0-\u20c0]|[\u5143\u5706\u5186\u5713]"
 _PARTS = re.compile(
-    rf"(?P<sign>[+-]?)\s*(?P<before>{_WORD})?\s*(?P<inner>[+-]?)(?P<number>[0-9.,][0-9.,{_SPACES}{_QUOTES}]*?(?:[eE][+-]?[0-9]{{1,4}})?)"
-    rf"\s*(?P<after>{_WORD})?(?P<behind>-?)"
+    rf"(?P<sign>[+-]?)\s*(?P<before>{_WORD})?\s*(?P<inner>[+-]?)\s*(?P<number>[0-9.,][0-9.,{_SPACES}{_QUOTES}]*?(?:[eE][+-]?[0-9]{{1,4}})?)"
+    rf"\s*(?P<after>{_WORD})?\s*(?P<behind>-?)"
 )
 _EXPONENT = re.compile(r"[0-9]*[.,]?[0-9]*[eE](?P<sign>[+-]?)[0-9]{1,4}")
 
