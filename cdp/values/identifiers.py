@@ -7,7 +7,7 @@ from decimal import Decimal
 from string import ascii_letters, digits
 from typing import Any
 
-from cdp.values.texts import AROUND, MARKS, is_error, kind_of, open_formula, read_text, shown
+from cdp.values.texts import AROUND, MARKS, is_error, kind_of, open_formula, read_text
 
 EXACT = 2**53
 """From here on a float does not know its last digits."""
@@ -19,11 +19,14 @@ _ENDS = frozenset(ascii_letters + digits)
 """No guard, error or white space begins and ends so; ruined numbers may, but they have a point or a plus in them."""
 _FLOAT = re.compile(r"(-?[0-9]+)\.0+")
 _GUARDED = re.compile(r"[^\s'`\u2018\u2019\"]*[0-9][^\s'`\u2018\u2019\"]*")
-_LOST = "a spreadsheet ruined it: the digits are lost (format the column as text, and export it again)"
+_LOST = "a spreadsheet or a program ruined it, and the digits are lost (format the column as text, and export it again)"
 
 
 def read_identifier(value: Any) -> str:
-    """An id as a text, without what a spreadsheet put around it or behind it. Raises ValueError with the reason."""
+    """An id as a text, without what a spreadsheet put around it or behind it.
+
+    Raises ValueError with the reason, which does not show the value: it may be a phone's.
+    """
     match value:
         case str():
             return _of_text(value)
@@ -34,7 +37,7 @@ def read_identifier(value: Any) -> str:
         case float() | Decimal():
             return _of_number(value)
         case date() | time():
-            raise ValueError(f"{value.isoformat()} is a date, not an id: a spreadsheet makes one of texts such as 3-4")
+            raise ValueError("it is a date, not an id: a spreadsheet makes one of texts such as 3-4")
     raise ValueError(f"a {kind_of(value)} is not an id")
 
 
@@ -60,14 +63,14 @@ def _of_text(value: str) -> str:
     if not text:
         raise ValueError("it says nothing")
     if is_error(text):
-        raise ValueError(f"{shown(value)} is a spreadsheet's error, not an id")
+        raise ValueError("it is a spreadsheet's error, not an id")
     if SCIENTIFIC.fullmatch(text):
-        raise ValueError(f"{shown(value)} is a number in scientific notation: {_LOST}")
+        raise ValueError(f"it is a number in scientific notation: {_LOST}")
     number = _FLOAT.fullmatch(text)
     if number is None:
         return text
     if len(number[1]) > 20 or abs(int(number[1])) >= EXACT:
-        raise ValueError(f"{shown(value)} was a floating-point number above 2^53: {_LOST}")
+        raise ValueError(f"it was a floating-point number above 2^53: {_LOST}")
     return number[1]
 
 
@@ -75,7 +78,7 @@ def _of_number(value: float | Decimal) -> str:
     if not math.isfinite(value):
         raise ValueError(f"{value} is not an id")
     if isinstance(value, float) and abs(value) >= EXACT:
-        raise ValueError(f"{shown(value)} is a floating-point number above 2^53: {_LOST}")
+        raise ValueError(f"it is a floating-point number above 2^53: {_LOST}")
     if isinstance(value, float) and "e" in repr(value):
-        raise ValueError(f"{shown(value)} is not an id")
+        raise ValueError("a number in scientific notation is not an id")
     return read_text(value)
