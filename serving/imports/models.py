@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from cdp.clock import to_datetime
+from cdp.clock import DAY, to_datetime
 from cdp.values.amounts import read_amount, round_places
 from cdp.values.currencies import CURRENCIES
 from cdp.values.identifiers import read_identifier
@@ -31,7 +31,10 @@ def _amount(value: Any) -> Decimal:
 
 
 def _moment(value: Any) -> datetime:
-    return to_datetime(read_instant(value))
+    micros = read_instant(value)
+    if micros < DAY:
+        raise ValueError("the time is before 1970-01-02, as what a computer says that does not know the time")
+    return to_datetime(micros)
 
 
 def _version(value: Any) -> int:
