@@ -41,8 +41,8 @@ def _identifier(rule: IdentifierType) -> dict[str, Any]:
     return {
         "name": rule.name, "priority": rule.priority, "strength": rule.strength, "exclusive": rule.exclusive,
         "limits": {limit.window: limit.count for limit in rule.limits}, "normalise": list(rule.normalise),
-        "blocked": len(rule.blocked), "blocked_patterns": len(rule.blocked_patterns), "lifetime_days": rule.lifetime_days,
-        "personal": rule.personal,
+        "blocked": len(rule.blocked), "blocked_patterns": len(rule.blocked_patterns),
+        "allowed": len(rule.allowed), "lifetime_days": rule.lifetime_days, "personal": rule.personal,
     }  # fmt: skip
 
 

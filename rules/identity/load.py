@@ -1,6 +1,5 @@
 """identity.yaml to IdentityRules: every mistake is one sentence that names the file, the rule and the field."""
 
-import re
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
@@ -9,7 +8,7 @@ from typing import get_args
 
 from rules.entries import Entry, InvalidRule, read_file, read_text
 from rules.identity.load_matching import load_matching
-from rules.identity.model import IdentifierType, IdentityRules, Limit, Window
+from rules.identity.model import WEAKEST, IdentifierType, IdentityRules, Limit, Window
 from rules.identity.steps import NORMALISERS
 
 SHIPPED = Path(__file__).parents[1] / "identity.yaml"
@@ -36,14 +35,16 @@ def number_identity_rules(text: str, version: int) -> IdentityRules:
 
 
 def _rules(document: Entry) -> IdentityRules:
-    blocked = document.texts("blocked", ())
-    patterns = document.patterns("blocked_patterns")
+    others = IdentifierType(
+        "", WEAKEST, blocked=_small(document, "blocked"), blocked_patterns=document.patterns("blocked_patterns"),
+        allowed=_small(document, "allowed"),
+    )  # fmt: skip
     region = document.take("region", str, "CN")
     if not (len(region) == _REGION_LENGTH and region.isascii() and region.isalpha() and region.isupper()):
         raise document.fail("region", f"must be two capital letters as in ISO 3166, e.g. CN, not {region!r}")
     identifiers: dict[str, IdentifierType] = {}
     for entry in document.entries("identifiers", "rule"):
-        identifier = _identifier(entry, blocked, patterns)
+        identifier = _identifier(entry, others)
         if identifier.name in identifiers:
             raise InvalidRule(f"There are two identifier rules named {identifier.name!r}.", "Names are unique.", "identifiers")
         identifiers[identifier.name] = identifier
@@ -53,12 +54,19 @@ def _rules(document: Entry) -> IdentityRules:
         region=region,
         identifiers=identifiers,
         matching=load_matching(matching) if matching else None,
+        others=others,
     )
     document.done()
     return rules
 
 
-def _identifier(entry: Entry, blocked: tuple[str, ...], patterns: tuple[re.Pattern[str], ...]) -> IdentifierType:
+def _small(entry: Entry, field: str) -> frozenset[str]:
+    """Texts in small letters."""
+    return frozenset(value.lower() for value in entry.texts(field, ()))
+
+
+def _identifier(entry: Entry, others: IdentifierType) -> IdentifierType:
+    """A type; what holds for all types holds for it as well."""
     name = entry.take("name", str)
     if ":" in name or name != name.strip():
         raise entry.fail("name", "must hold no colon, and no space around it")
@@ -74,8 +82,9 @@ def _identifier(entry: Entry, blocked: tuple[str, ...], patterns: tuple[re.Patte
         exclusive=exclusive,
         limits=_limits(entry, exclusive),
         normalise=steps,
-        blocked=frozenset(value.lower() for value in (*blocked, *entry.texts("blocked", ()))),
-        blocked_patterns=(*patterns, *entry.patterns("blocked_patterns")),
+        blocked=others.blocked | _small(entry, "blocked"),
+        blocked_patterns=(*others.blocked_patterns, *entry.patterns("blocked_patterns")),
+        allowed=others.allowed | _small(entry, "allowed"),
         lifetime_days=entry.whole("lifetime_days", 0, 36_500, 0),
         personal=entry.take("personal", bool, False),
         counts_alone=entry.take("counts_alone", bool, False),

@@ -7,6 +7,8 @@ from functools import cached_property
 from math import fsum, inf, log2
 from typing import Literal
 
+WEAKEST = 99  # priority of types that no rule declares
+
 Window = Literal["ever", "day", "week", "month", "year"]
 Comparator = Literal["exact", "name", "text", "code", "date"]
 Evidence = Literal["personal", "address", "other"]
@@ -32,8 +34,9 @@ class IdentifierType:
         exclusive: a person has at most one value of it, ever; `limits` then holds ``Limit(1, "ever")`` as well.
         limits: how many values one person may have.
         normalise: steps by name, see `rules.identity.steps`.
-        blocked: values that identify nobody, in small letters, compared before and after normalising.
-        blocked_patterns: patterns that a whole value may match, before or after normalising, to identify nobody.
+        blocked: values that identify nobody, in small letters; how they are compared is said in `rules.identity.nobody`.
+        blocked_patterns: patterns of values that identify nobody; each must match a whole value.
+        allowed: values that identify somebody although they are blocked, in small letters.
         lifetime_days: how long after it was last seen a value still leads to its person; 0: for ever.
         personal: whether the value is personal data, and is stored sealed.
         counts_alone: what a value says together with others counts under it alone, see `rules.identity.combine`: for identifiers
@@ -50,6 +53,7 @@ class IdentifierType:
     normalise: tuple[str, ...] = ("trim",)
     blocked: frozenset[str] = frozenset()
     blocked_patterns: tuple[re.Pattern[str], ...] = ()
+    allowed: frozenset[str] = frozenset()
     lifetime_days: int = 0
     personal: bool = False
     counts_alone: bool = False
@@ -165,9 +169,11 @@ class IdentityRules:
         region: the region of phone numbers that do not say theirs, e.g. ``CN``.
         identifiers: by name, in the order of the file.
         matching: None: records are linked by identifiers alone.
+        others: stands for every type that no rule declares: only trimmed, and what is blocked for all types is blocked for it.
     """
 
     version: int
     region: str
     identifiers: Mapping[str, IdentifierType] = field(repr=False)
     matching: Matching | None = None
+    others: IdentifierType = field(default=IdentifierType("", WEAKEST), repr=False)

@@ -12,8 +12,6 @@ from rules.identity.model import IdentityRules
 from rules.identity.normalise import normalise
 from rules.identity.sight import Sighting, is_express
 
-WEAKEST = 99  # priority of types that no rule declares
-
 
 class Form(NamedTuple):
     """An identifier in its normal form; the least is the strongest.
@@ -52,8 +50,7 @@ def read_identifier(type_: str, value: str, rules: IdentityRules) -> Form | None
     normal = normalise(type_, value, rules)
     if normal is None or ":" in type_ or not type_:
         return None
-    declared = rules.identifiers.get(type_)
-    return Form(declared.priority if declared is not None else WEAKEST, f"{type_}:{normal}", normal == value)
+    return Form(rules.identifiers.get(type_, rules.others).priority, f"{type_}:{normal}", normal == value)
 
 
 def strongest_first(forms: Iterable[Form | None]) -> tuple[str, ...]:

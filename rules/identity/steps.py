@@ -4,6 +4,7 @@ A step takes the value and the rules' region, and gives the value's next form; "
 """
 
 import re
+import string
 import unicodedata
 from collections.abc import Callable
 
@@ -11,6 +12,9 @@ Step = Callable[[str, str], str]
 
 _NOT_DIGITS = re.compile(r"[^0-9]")
 _SEPARATORS = re.compile(r"[\s().\-/\u2010-\u2015\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_SPACE_AND_MARKS = string.whitespace + "\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    chr(sign) for first, last in ((0x2000, 0x200F), (0x202A, 0x202E), (0x2060, 0x2069)) for sign in range(first, last + 1)
+) + "\xad\ufeff"  # fmt: skip
 _CHINESE_MOBILE = re.compile(r"(?:\+86|0086|86)?(1[3-9][0-9]{9})")
 _UUID = re.compile(r"(?:urn:uuid:)?\{?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?")
 _ID_CARD = re.compile(r"[1-9][0-9]{16}[0-9X]")
@@ -18,7 +22,8 @@ _ID_CARD_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
 
 def _trim(value: str, _region: str) -> str:
-    return value.strip()
+    """Without space, and marks that nobody sees, at both ends."""
+    return value.strip() if value.isascii() else value.strip(_SPACE_AND_MARKS)
 
 
 def _lower(value: str, _region: str) -> str:
