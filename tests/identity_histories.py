@@ -30,6 +30,17 @@ HISTORIES: Mapping[str, History] = {
         ],
         [{"looks around", "logs in", "buys on the phone", "looks again"}],
     ),
+    # What programs print for nothing is nobody: two devices which share it share nothing.
+    "two devices without a member": History(
+        [
+            ("device_id:phone user_id:<null>", "1", "identify"), ("device_id:tablet user_id:<null>", "2", "identify"),
+            ("device_id:phone user_id:${member.id}", "1 again", "identify"), ("device_id:tablet member_id:#REF!", "2 again"),
+            ("device_id:kiosk user_id:customerId", "3", "identify"), ("device_id:till wx_id:customerId", "4", "identify"),
+            ("user_id:signed_out wx_id:[object\u00a0Null]", "nobody's"),
+            ("device_id:phone user_id:null-17", "1 logs in", "identify"),
+        ],
+        [{"1", "1 again", "1 logs in"}, {"2", "2 again"}, {"3"}, {"4"}],
+    ),
     "two devices of one member": History(
         [
             ("device_id:phone", "1"), ("device_id:tablet", "2"), ("device_id:phone member_id:m", "3", "identify"),

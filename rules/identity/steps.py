@@ -8,14 +8,15 @@ import string
 import unicodedata
 from collections.abc import Callable
 
+from cdp.values.emails import read_email
+from cdp.values.phones import read_phone
+
 Step = Callable[[str, str], str]
 
 _NOT_DIGITS = re.compile(r"[^0-9]")
-_SEPARATORS = re.compile(r"[\s().\-/\u2010-\u2015\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _SPACE_AND_MARKS = string.whitespace + "\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     chr(sign) for first, last in ((0x2000, 0x200F), (0x202A, 0x202E), (0x2060, 0x2069)) for sign in range(first, last + 1)
 ) + "\xad\ufeff"  # fmt: skip
-_CHINESE_MOBILE = re.compile(r"(?:\+86|0086|86)?(1[3-9][0-9]{9})")
 _UUID = re.compile(r"(?:urn:uuid:)?\{?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?")
 _ID_CARD = re.compile(r"[1-9][0-9]{16}[0-9X]")
 _ID_CARD_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -48,39 +49,19 @@ def _digits(value: str, _region: str) -> str:
 
 
 def _phone(value: str, region: str) -> str:
-    """E.164. Chinese mobile numbers, the bulk of all, by one pattern; every other number by Google's libphonenumber."""
-    plain = _SEPARATORS.sub("", value)
-    mobile = _CHINESE_MOBILE.fullmatch(plain)
-    if mobile and (region == "CN" or len(plain) > 11):
-        return f"+86{mobile[1]}"
-    return _any_phone(f"+{plain[2:]}" if plain.startswith("00") else value, region)
-
-
-def _any_phone(value: str, region: str) -> str:
-    import phonenumbers  # an eighth of a second and 30 MB: only where it is needed
-
+    """E.164."""
     try:
-        number = phonenumbers.parse(value, region)
-    except phonenumbers.NumberParseException:
+        return read_phone(value, region)
+    except ValueError:
         return ""
-    if number.extension or not phonenumbers.is_possible_number(number):
-        return ""  # an extension: the number is a switchboard's, not a person's
-    if not value.lstrip().startswith(("+", "tel:+")) and not phonenumbers.is_valid_number(number):
-        return ""  # without the area code it is as many people's as there are areas
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _email(value: str, _region: str) -> str:
-    """Small letters, the domain in ASCII and without a closing dot. Dots and +tags stay: they may be other mailboxes."""
-    local, at, domain = value.strip().removeprefix("mailto:").strip("<>").rpartition("@")
-    domain = domain.rstrip(".").lower()
-    if not domain.isascii():
-        try:
-            domain = domain.encode("idna").decode("ascii")
-        except UnicodeError:
-            return ""
-    usable = local and domain and at and not re.search(r"[\s,;@]", local) and not re.search(r"[\s,;@]", domain)
-    return f"{local.lower()}@{domain}" if usable else ""
+    """Small letters, the domain in ASCII and without a closing dot."""
+    try:
+        return read_email(value)
+    except ValueError:
+        return ""
 
 
 def _uuid(value: str, _region: str) -> str:

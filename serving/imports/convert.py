@@ -8,7 +8,9 @@ from typing import Any
 
 from cdp.clock import to_iso
 from cdp.values.amounts import DecimalSign, read_amount
+from cdp.values.emails import read_email
 from cdp.values.identifiers import EXACT, read_identifier
+from cdp.values.phones import spell_phone
 from cdp.values.texts import AROUND, bare, is_error, read_text, shown, trim
 from cdp.values.times import Unit, read_day, read_instant
 
@@ -19,17 +21,18 @@ text = read_text
 identifier = read_identifier
 decimal = read_amount
 
-_PHONE = re.compile(r"\+?[0-9][0-9 ().\-]{5,30}")
-_EMAIL = re.compile(r"[^@\s*]+@[^@\s*]+")
 
 
 def identifies(type_: str, value: str) -> bool:
     """Whether a text can be an identifier: marketplaces mask or encrypt phones and addresses, and those belong to nobody."""
-    if "*" in value:
+    try:
+        if type_ == "phone":
+            spell_phone(value)  # whether it is somebody's depends on the region, which the identity rules say
+        elif type_ == "email":
+            read_email(value)
+    except ValueError:
         return False
-    if type_ == "phone":
-        return _PHONE.fullmatch(value) is not None
-    return _EMAIL.fullmatch(value) is not None if type_ == "email" else True
+    return "*" not in value
 
 
 def says_nothing(value: Any) -> bool:
