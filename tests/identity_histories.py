@@ -36,7 +36,7 @@ HISTORIES: Mapping[str, History] = {
             ("device_id:phone user_id:<null>", "1", "identify"), ("device_id:tablet user_id:<null>", "2", "identify"),
             ("device_id:phone user_id:${member.id}", "1 again", "identify"), ("device_id:tablet member_id:#REF!", "2 again"),
             ("device_id:kiosk user_id:customerId", "3", "identify"), ("device_id:till wx_id:customerId", "4", "identify"),
-            ("user_id:signed_out wx_id:[object\u00a0Null]", "nobody's"),
+            ("user_id:signed_out wx_id:function(){}", "nobody's"),
             ("device_id:phone user_id:null-17", "1 logs in", "identify"),
         ],
         [{"1", "1 again", "1 logs in"}, {"2", "2 again"}, {"3"}, {"4"}],
