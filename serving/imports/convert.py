@@ -10,7 +10,7 @@ from cdp.clock import to_iso
 from cdp.values.amounts import DecimalSign, read_amount
 from cdp.values.emails import read_email
 from cdp.values.identifiers import EXACT, read_identifier
-from cdp.values.phones import spell_phone
+from cdp.values.phones import read_phone, spell_phone
 from cdp.values.texts import AROUND, bare, is_error, read_text, shown, trim
 from cdp.values.times import Unit, read_day, read_instant
 
@@ -25,14 +25,19 @@ decimal = read_amount
 
 def identifies(type_: str, value: str) -> bool:
     """Whether a text can be an identifier: marketplaces mask or encrypt phones and addresses, and those belong to nobody."""
+    return not unreadable(type_, value)
+
+
+def unreadable(type_: str, value: str, region: str = "") -> str:
+    """Why a text cannot be an identifier; "" if it can. Whether a phone is somebody's can be said only with a region."""
     try:
         if type_ == "phone":
-            spell_phone(value)  # whether it is somebody's depends on the region, which the identity rules say
+            read_phone(value, region) if region else spell_phone(value)
         elif type_ == "email":
             read_email(value)
-    except ValueError:
-        return False
-    return "*" not in value
+    except ValueError as error:
+        return str(error)
+    return "it is masked" if "*" in value else ""
 
 
 def says_nothing(value: Any) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from cdp.values.emails import read_email
 from cdp.values.phones import read_phone, spell_phone
 from rules.identity import normalise
-from serving.imports.convert import identifies
+from serving.imports.convert import identifies, unreadable
 
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "identity.md").read_text(encoding="utf-8")
 
@@ -117,6 +117,10 @@ def test_a_region_decides_whose_a_number_is_but_not_how_it_is_written() -> None:
     assert identifies("phone", "(415) 555-2671"), "perhaps the workspace's rules are of another region"
     assert not identifies("phone", "138****1234")
     assert not identifies("phone", "AES:c2VjcmV0")
+    assert unreadable("phone", "1234567") == ""
+    assert "area code" in unreadable("phone", "1234567", "CN")
+    assert "masked" in unreadable("openid", "o1**2")
+    assert "an @" in unreadable("email", "li")
 
 
 @pytest.mark.parametrize(
