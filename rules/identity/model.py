@@ -7,6 +7,8 @@ from functools import cached_property
 from math import fsum, inf, log2
 from typing import Literal
 
+from rules.identity.patterns import join_patterns
+
 WEAKEST = 99  # priority of types that no rule declares
 
 Window = Literal["ever", "day", "week", "month", "year"]
@@ -58,6 +60,11 @@ class IdentifierType:
     personal: bool = False
     counts_alone: bool = False
     transaction: bool = False
+
+    @cached_property
+    def joined_patterns(self) -> tuple[re.Pattern[str], ...]:
+        """`blocked_patterns`, put together."""
+        return join_patterns(self.blocked_patterns)
 
     @cached_property
     def surely_allowed(self) -> float:

@@ -44,4 +44,4 @@ def _readings(plain: str) -> Iterator[str]:
 
 
 def _is_blocked(value: str, declared: IdentifierType) -> bool:
-    return value.lower() in declared.blocked or any(pattern.fullmatch(value) for pattern in declared.blocked_patterns)
+    return value.lower() in declared.blocked or any(pattern.fullmatch(value) for pattern in declared.joined_patterns)

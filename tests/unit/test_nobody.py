@@ -1,10 +1,12 @@
 """Values that identify nobody, by the shipped rules; and, as important, values that look like them and are somebody's."""
 
+import re
 import time
 
 import pytest
 
 from rules.identity import load_identity_rules, normalise, parse_identity_rules
+from rules.identity.patterns import join_patterns
 
 NOTHING = {
     "Objective-C, Swift": ["(null)", "<null>", "nil", "<nil>", "Optional(nil)", 'Optional("null")', 'Optional("")', "%@"],
@@ -210,3 +212,21 @@ def test_no_pattern_is_slow() -> None:
         normalise("user_id", value)
         normalise("user_id", value[:255])
         assert time.process_time() - started < 0.5, part
+
+
+def test_patterns_put_together_match_what_each_does() -> None:
+    texts = ["a", "A", "b", "B", "a\n", "aa", "ab", "abab", "c c", "cc", "x", "\u0660", "1", ""]
+    patterns = [
+        re.compile(text)
+        for text in ("(?i)a", "b", r"(ab)\1", "(?x) c \\ c  # with a remark", "(?s)a.", "(?P<n>x)", r"(?a)\d", "a|b", "(?:)?")
+    ]
+    for count in range(len(patterns) + 1):
+        joined = join_patterns(patterns[:count])
+        for text in texts:
+            each = any(pattern.fullmatch(text) for pattern in patterns[:count])
+            assert any(pattern.fullmatch(text) for pattern in joined) is each, (text, count)
+    shipped = load_identity_rules().others
+    assert len(shipped.joined_patterns) == 1, "a group with a number would stay by itself, and cost more"
+    for value in [*SOMEBODY, *(value for values in NOTHING.values() for value in values)]:
+        each = any(pattern.fullmatch(value) for pattern in shipped.blocked_patterns)
+        assert any(pattern.fullmatch(value) for pattern in shipped.joined_patterns) is each, value
