@@ -37,7 +37,7 @@ def fold(value: str) -> str:
 
 def _readings(plain: str) -> Iterator[str]:
     """The value, what it is escaped for, and both without the signs around them."""
-    for one in (plain, fold(unescape(unquote(plain)))) if "%" in plain or "&" in plain else (plain,):
+    for one in (plain, fold(unescape(unquote(unquote(plain))))) if "%" in plain or "&" in plain else (plain,):
         yield one
         yield one.strip(_QUOTES)
         yield one.strip(_SIGNS)

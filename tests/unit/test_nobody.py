@@ -78,6 +78,26 @@ NOTHING = {
         "deleted_user",
         "[deleted]", "redacted", "not_provided", "not found",
     ],
+    "code instead of its answer, words of other order": [
+        "user?.id", "$user->id", "user::id", "user['id']", 'req.user["id"]', "getUserId()", "get_user_id()",
+        "user.getId()", "auth.uid()",
+        "window.userId", "dataLayer.userId", "this.user.id", "@Model.UserId", "id_client", "ID_CUSTOMER",
+        "user_pseudo_id", "cookie_id",
+        "first_name", "Full Name", "ga_client_id",
+    ],
+    "at the till": [
+        "walk-in", "Walk-in Customer", "WALKIN", "cash customer", "Cash Sale", "one-time customer", "guest checkout",
+        "non-member", "散客", "非会员",
+        "Laufkunde",
+    ],
+    "further writings of templates": [
+        "##first_name##", "@@NAME@@", "<<FirstName>>", "\u00abFirstName\u00bb", "$first_name$", "*{id}", "!{id}",
+        "%257B%257Bid%257D%257D",
+        "&#123;&#123;user_id&#125;&#125;", "Optional(Optional(nil))", 'Optional("Optional(nil)")', "map[id:<nil>]",
+        "[object Object],17",
+        "0x0", "0x0000000000000000000000000000000000000000", "AAAAAAAAAAAAAAAAAAAAAA==", "0,0", "keine Angabe", "No one",
+        "<no value>",
+    ],
     "examples": ["string", "changeme", "placeholder", "dummy", "xxx", "user_id_here"],
     "further languages": [
         "无", "未登录", "暂无", "匿名", "游客", "访客", "用户ID", "ゲスト", "未設定", "없음",
@@ -100,6 +120,10 @@ NOTHING = {
 }  # fmt: skip
 
 SOMEBODY = [
+    "names", "nameless", "jane.user", "id.ann", "get-17", "walker", "cash", "walk-in-17", "members", "member.lee",
+    "map-7", "0x17",
+    "AAAAAAAAAAAAAAAAAAAAAB==", "AAAA", "ann##lee", "a@@b17", "user->17", "userid_ann", "openid:ann",
+    "name@shop.example", "user.ann",
     "id-17", "ID17", "anon-7f3a", "guest-17", "anonymous-0d3c9a", "null-island-42", "nullius", "undefined-17", "nonesuch",
     "nilsson",
     "nanette", "none.such@shop.example", "guest.house@shop.example", "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}",
