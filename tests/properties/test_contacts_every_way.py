@@ -1,10 +1,13 @@
 """A phone or an address means the same by every way in, however it is written, and what is not written as one means nobody."""
 
+import csv
 import json
 import re
 import unicodedata
 from functools import lru_cache
+from pathlib import Path
 
+import openpyxl
 import phonenumbers
 import pytest
 from hypothesis import assume, example, given, settings
@@ -20,6 +23,7 @@ from serving.collect.finish import Arrival, Finish
 from serving.imports.apply import Mapper
 from serving.imports.mapping import parse_mapping
 from serving.imports.orders import member_messages, order_messages
+from serving.imports.readers import examine, read
 from tests.sealing import opened, sealer
 
 NOW = 1_795_380_000_000_000
@@ -157,6 +161,36 @@ def test_one_phone_however_it_is_written_in_any_region(data: st.DataObject, of: 
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     assert read_phone(data.draw(writings(number, region)), region) == e164
     assert read_phone(e164, region) == e164
+
+
+WIDE = "\uff0b86" + "".join(chr(ord(digit) + 0xFEE0) for digit in "13900019001")
+WRITTEN = [
+    "13900019001", "(+86) 13900019001", "139\u00a00001\u00a09001", WIDE, "139\u20110001\u20119001", "\u202a13900019001\u202c",
+    "tel:13900019001", "'13900019001", '="13900019001"', "13900019001.0", "13900019001\t",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "xlsx"])
+def test_files_are_a_way_in_as_well(tmp_path: Path, suffix: str) -> None:
+    """There a phone may be a number, too; in a workbook ``="..."`` is a formula, and no text."""
+    file = tmp_path / f"phones.{suffix}"
+    phones: list[str | int | float] = [one for one in WRITTEN if suffix != "xlsx" or not one.startswith("=")]
+    phones += [13900019001, 13900019001.0]
+    if suffix == "csv":
+        with file.open("w", encoding="utf-8", newline="") as written:
+            csv.writer(written).writerows([["u", "phone", "mail"], *(["u-1", phone, ""] for phone in phones)])
+    elif suffix == "jsonl":
+        file.write_text("".join(json.dumps({"u": "u-1", "phone": phone}) + "\n" for phone in phones), encoding="utf-8")
+    else:
+        book = openpyxl.Workbook(write_only=True)
+        sheet = book.create_sheet()
+        for row in [["u", "phone", "mail"], *(["u-1", phone, None] for phone in phones)]:
+            sheet.append(row)
+        book.save(file)
+    records = [row.record for row in read(examine(file))]
+    assert len(records) == len(phones)
+    for phone, record in zip(phones, records, strict=True):
+        assert ids_of(MAPPER.map(record)[0]) == {"user_id:u-1", "phone:+8613900019001"}, phone
 
 
 NEARLY = st.text(st.sampled_from("0123456789 +-()./,;x#e*:t\u00a0\u200b\u2011\uff11'\"="), min_size=1, max_size=30)
