@@ -1,7 +1,6 @@
 """Make values of records into the types that events have. What cannot be read raises ValueError with the reason."""
 
 import math
-import re
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -20,7 +19,6 @@ FALSE = frozenset({"false", "no", "n", "0", "f", "off", "否"})
 text = read_text
 identifier = read_identifier
 decimal = read_amount
-
 
 
 def identifies(type_: str, value: str) -> bool:
