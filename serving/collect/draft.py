@@ -63,6 +63,18 @@ class ItemDraft(NamedTuple):
     version: str = ""
 
 
+def object_of(value: Any, field: str, name: str = "") -> Object:
+    """A field that must be an object. Nothing is an empty one, and so is an empty list: PHP has no other way to write it.
+
+    Raises InvalidEvent. `name`: what the message calls the field; "": as `field`.
+    """
+    if type(value) is dict:
+        return value
+    if value is None or value == []:
+        return {}
+    raise InvalidEvent("wrong_type", field, f"{name or field} must be an object.")
+
+
 class Broken(NamedTuple):
     """A message that could not even be read out of its request: it becomes a dead letter."""
 

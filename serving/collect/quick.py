@@ -16,7 +16,7 @@ from cdp.events import EMPTY_OBJECT, Identifier, Kind, Source, encode
 from cdp.values.identifiers import reads_as_itself
 from rules.seal import Sealer, has_signs, may_hold_personal
 from serving.collect.dialects.segment import Message, Segment
-from serving.collect.draft import Object, Opened
+from serving.collect.draft import Object, Opened, decode_object
 from serving.collect.enrich import OPENINGS
 from serving.collect.finish import (
     DEFAULT_CHANNEL,
@@ -32,6 +32,7 @@ from serving.collect.finish import (
 )
 from serving.collect.publish import Record
 from serving.collect.times import EARLIEST, LATEST_AHEAD, parse
+from serving.collect.wellformed import says_twice
 
 REMEMBERED, MAX_REMEMBERED = 8192, 4096  # senders and their contexts, and bytes of each context
 EMPTY = b"{}"
@@ -175,9 +176,8 @@ class Quick:
         return passes
 
     def _are_harmless(self, properties: bytes, sealer: Sealer) -> bool:
-        try:
-            found = _decode_names(properties)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        found = _sound(properties)
+        if found is None:
             return False
         if not self._harmless.issuperset(found):
             if any(name in LOOKED_AT or sealer.is_personal_name(name) for name in found):
@@ -283,10 +283,19 @@ def _sealed(traits: msgspec.Raw, sealer: Sealer) -> msgspec.Raw | None:
     """Traits with what is personal in them sealed; None if the general way has to look."""
     if traits is EMPTY_OBJECT:
         return traits
-    if not _is_flat(bytes(traits)):
+    if not _is_flat(bytes(traits)) or _sound(bytes(traits)) is None:
         return None
     try:
         return msgspec.Raw(sealer.traits(bytes(traits)))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def _sound(text_: bytes) -> Object | None:
+    """The object of a text that everybody reads in the same way; None if the general way has to look."""
+    try:
+        found = decode_object(text_)
+        return None if says_twice(text_, found) else found
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
@@ -312,4 +321,3 @@ class _Identity(msgspec.Struct, gc=False):
 
 
 _decode_identity = msgspec.json.Decoder(_Identity).decode
-_decode_names = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -6,6 +6,7 @@
   do not make two events of it. The same repair may be replayed again: after a crash nobody has to wait.
 """
 
+import json
 from collections import Counter
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -16,6 +17,7 @@ from redis.exceptions import RedisError
 
 from cdp.errors import InvalidEvent, Unavailable
 from serving.collect.publish import Record
+from serving.collect.wellformed import mend
 from serving.dead_letters import letters
 from serving.dead_letters.intake import Intake, arrived
 from serving.dead_letters.letters import Position, Stored
@@ -145,14 +147,22 @@ def _shown(attempt: Attempt, outcome: Outcome) -> Repaired:
     return Repaired(id=id_, outcome=outcome or "passed", before=before, after=after)
 
 
+def _written(message: Any) -> bytes:
+    """A message as JSON, mended as bodies are."""
+    try:
+        return msgspec.json.encode(message)
+    except UnicodeError:
+        return mend(json.dumps(message).encode())
+
+
 def _plain(message: Any) -> Any:
     """A message as every JSON reader can read it. Raises InvalidEvent, RecursionError."""
     try:
-        plain = msgspec.json.decode(msgspec.json.encode(message))
+        plain = msgspec.json.decode(_written(message))
     except (msgspec.MsgspecError, UnicodeError, OverflowError, ValueError) as error:
         raise InvalidEvent(
             "invalid_json", "payload", f"The message cannot be written as JSON: {str(error)[:200]}.",
-            "Leave out lone surrogates and huge numbers.",
+            "Leave out huge numbers.",
         ) from error  # fmt: skip
     if letters.is_too_deep(plain):
         raise RecursionError

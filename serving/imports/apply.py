@@ -241,7 +241,7 @@ class _Compiler:
             found: dict[str, Any] = {}
             if every is not None:
                 whole = every(scope)
-                if whole not in NOTHING and not isinstance(whole, dict):
+                if whole not in (*NOTHING, []) and not isinstance(whole, dict):  # PHP writes an empty object as a list
                     raise InvalidEvent("invalid_value", EVERYTHING, "What * leads to must be an object.")
                 found |= whole or {}
             for name, value in named:

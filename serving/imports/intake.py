@@ -16,9 +16,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from cdp.errors import InvalidEvent
-from serving.collect.body import too_large, unpack
+from serving.collect.body import decode_items, too_large, unpack
 from serving.collect.collector import KEY_PARAMETERS, Collector, QuotaError, header_key
-from serving.collect.draft import RefusedError
+from serving.collect.draft import Broken, RefusedError
 from serving.errors import answer
 from serving.imports.idempotency import claim
 from serving.imports.models import MAX_ITEMS
@@ -38,11 +38,13 @@ class Subject:
         items: finds the items in a decoded body; raises RefusedError.
         convert: the messages of an item; raises InvalidEvent.
         label: what a result says of its item beside its fate, from its index and itself.
+        field: where the items stand in a body that is an object; "" if only the body itself can be an item, or a list of them.
     """
 
     items: Callable[[Any], list[Any]]
     convert: Convert
     label: Label
+    field: str = ""
 
 
 @dataclass
@@ -72,7 +74,7 @@ async def take(
         if verify is not None:
             verify(raw)
         body = unpack(raw, request.headers.get("content-encoding", "").lower(), collector.max_batch_bytes)
-        items = _checked(subject.items(_decoded(body)))
+        items = _checked(_items(subject, body))
         collector.charge(grant, len(items))
     except RefusedError as error:
         await collector.count_rejected(error.code)
@@ -156,6 +158,8 @@ async def _work(collector: Collector, source: str, items: list[Any], subject: Su
 def _convert(work: _Work, index: int, item: Any, subject: Subject) -> None:
     result = subject.label(index, item)
     try:
+        if isinstance(item, Broken):
+            raise item.error
         made = subject.convert(item)
         work.messages += made
         work.owners += [index] * len(made)
@@ -175,11 +179,10 @@ def _checked(items: list[Any]) -> list[Any]:
     return items
 
 
-def _decoded(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise RefusedError(400, "invalid_json", f"The body is not valid JSON: {error}.", "Send JSON, plain or gzip.") from error
+def _items(subject: Subject, body: bytes) -> list[Any]:
+    """The items of a body; those that cannot be decoded are `Broken`, and the others go on."""
+    decoded = decode_items(body, subject.field)
+    return [decoded] if isinstance(decoded, Broken) else subject.items(decoded)
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -57,7 +57,13 @@ def _contact(value: Any) -> Any:
         return value
 
 
+def _no_list(value: Any) -> Any:
+    """PHP writes an empty object as a list."""
+    return {} if value == [] else value
+
+
 Text = Annotated[str, Field(max_length=512)]
+Properties = Annotated[dict[str, Any], BeforeValidator(_no_list)]
 OwnId = Annotated[Text | None, BeforeValidator(_own_id)]
 Contact = Annotated[Text | None, BeforeValidator(_contact)]
 Number = Annotated[str, BeforeValidator(read_identifier), Field(min_length=1, max_length=100, pattern=r"^[^\x00\s][^\x00]*$")]
@@ -151,14 +157,14 @@ class Order(_Strict):
     shipping: Amount | None = None
     tax: Amount | None = None
     coupon: Text | None = None
-    customer: Customer = Field(
+    customer: Annotated[Customer, BeforeValidator(_no_list)] = Field(
         default_factory=Customer, description="Without any identifier: a guest, known by the order's number."
     )
     store: Text | None = None
     channel: Text | None = None
     lines: list[Line] = Field(default_factory=list, max_length=MAX_LINES)
     refunds: list[Refund] = Field(default_factory=list, max_length=MAX_REFUNDS)
-    properties: dict[str, Any] = Field(default_factory=dict, description="Anything else; kept as it is.")
+    properties: Properties = Field(default_factory=dict, description="Anything else; kept as it is.")
 
     @model_validator(mode="after")
     def _worth_something(self) -> "Order":
@@ -189,9 +195,7 @@ class Member(_Strict):
     wechat_openid: OwnId = None
     wechat_unionid: OwnId = None
     ids: list[Id] = Field(default_factory=list, max_length=MAX_IDS)
-    traits: dict[str, Any] = Field(
-        default_factory=dict, description="Attributes of the profile: name, birthday, gender, level ..."
-    )
+    traits: Properties = Field(default_factory=dict, description="Attributes of the profile: name, birthday, gender, level ...")
     registered_at: Moment | None = None
     registered: bool = Field(False, description="Whether this member has just signed up: makes the event `Signed Up`, once.")
     updated_at: Moment | None = Field(None, description="Since when the traits hold; the latest wins.")

@@ -20,6 +20,7 @@ import msgspec
 import xxhash
 
 from cdp.errors import CdpError
+from serving.collect.wellformed import UnknownEncoding, mend
 from serving.imports.columns import Columns
 from serving.imports.header import LOOKED_AT, check, choose, in_rows, in_text, sniff
 from serving.imports.separated import LONGEST_LINE, MARK, Lines, Record, is_cut, records, reread
@@ -261,10 +262,10 @@ def _read_jsonl(source: Source, _: Columns | None) -> Iterator[Row]:
             yield Row(number, line, record, problem, written[:SHOWN] if problem else "", counted.position)
 
 
-def _object(decode: Callable[[str], Any], written: str) -> tuple[dict[str, Any] | None, str]:
+def _object(decode: Callable[[bytes], Any], written: str) -> tuple[dict[str, Any] | None, str]:
     try:
-        value = decode(written)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        value = decode(mend(written.encode("utf-8", "surrogatepass")))
+    except (msgspec.MsgspecError, RecursionError, UnicodeError, UnknownEncoding) as error:
         return None, f"it is not JSON: {error}"
     return (value, "") if isinstance(value, dict) else (None, "it is not a JSON object")
 

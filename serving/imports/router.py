@@ -10,7 +10,9 @@ from fastapi.responses import Response
 from cdp.clock import Calendar, date_of
 from cdp.errors import CdpError
 from serving.auth import PartsDep
+from serving.collect.body import field_in
 from serving.collect.collector import Collector
+from serving.collect.draft import Broken
 from serving.errors import ApiError
 from serving.imports import openapi
 from serving.imports.find import Mappers, NoMapping
@@ -50,19 +52,19 @@ IdempotencyKey = Annotated[
 
 def _label(name: str) -> Any:
     def label(_: int, item: Any) -> dict[str, Any]:
-        given = item.get(name) if isinstance(item, dict) else None
+        given = item.get(name) if isinstance(item, dict) else field_in(item.text, name) if isinstance(item, Broken) else None
         return {name: str(given)[:100] if isinstance(given, str | int) and not isinstance(given, bool) else None}
 
     return label
 
 
-ORDERS = Subject(listed("orders"), order_messages, _label("order_id"))
+ORDERS = Subject(listed("orders"), order_messages, _label("order_id"), "orders")
 
 
 def members_of(calendar: Calendar, now: int) -> Subject:
     """Members whose birthdays are days of a calendar, and past."""
     convert = partial(member_messages, zone=calendar.zone, today=date_of(calendar.day(now)))
-    return Subject(listed("members"), convert, _label("member_id"))
+    return Subject(listed("members"), convert, _label("member_id"), "members")
 
 
 @router.post(

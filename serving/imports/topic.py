@@ -15,6 +15,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from cdp.errors import CdpError, InvalidEvent, Unavailable
+from serving.collect.wellformed import UnknownEncoding, mend
 from serving.imports.apply import Mapper, encode
 from serving.imports.deliver import Batch, Link
 from serving.imports.protect import Protect, without_input
@@ -165,8 +166,8 @@ class TopicImport:
 
 def _json(value: bytes) -> Any:
     try:
-        return _decode(value)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        return _decode(mend(value))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, UnknownEncoding) as error:
         raise InvalidEvent("unreadable", "", f"The record is not JSON: {error}.") from error
 
 

@@ -147,7 +147,6 @@ def test_a_group_is_a_fact() -> None:
         (track(properties={"x": "y" * 20_000}), "too_large", ""),
         (5, "wrong_type", ""),
         (b'{"type":"track","event":"E","userId":"u","properties":{"x":NaN}}', "invalid_json", ""),
-        (b'{"type":"track","event":"E","userId":"u","properties":{"x":"\\ud800"}}', "invalid_json", ""),
         (b'{"type":"track","event":"E","userId":"u","properties":{"x":"\xff"}}', "invalid_json", ""),
         (b'{"type":"track","event":"E","userId":1e999}', "number_out_of_range", ""),
     ],

@@ -192,7 +192,7 @@ def test_debug_mode_says_what_is_wrong(wire: Wire, capsys: pytest.CaptureFixture
     sdk.SensorsAnalytics(consumer).track("a1", "Fine", {})
     assert wire.opened[-1].dry_run and "valid message" in capsys.readouterr().out
     with pytest.raises(sdk.SensorsAnalyticsDebugException):
-        consumer.send('{"type": "track", "event": "E", "properties": []}')
+        consumer.send('{"type": "track", "event": "E", "properties": [1]}')
     assert "properties must be an object" in capsys.readouterr().out
     sdk.SensorsAnalytics(sdk.DebugConsumer(HOST, True)).track("a1", "Fine", {})
     assert not wire.opened[-1].dry_run
@@ -289,7 +289,7 @@ def test_who_it_was(message: dict[str, Any], expected: set[tuple[str, Any]]) -> 
         ({"type": "nonsense"}, "unsupported_type", "type"),
         ({"event": None}, "missing_event", "event"),
         ({"event": 5}, "wrong_type", "event"),
-        ({"properties": []}, "wrong_type", "properties"),
+        ({"properties": ["x"]}, "wrong_type", "properties"),
         ({"identities": "x"}, "wrong_type", "identities"),
         ({"distinct_id": None}, "missing_identifier", "distinct_id"),
         ({"identities": {"会员": "1"}}, "invalid_identifier", "identities.会员"),

@@ -301,3 +301,12 @@ def test_times_that_are_replaced_are_counted(cdp: Any, fake: FakeCollector, tmp_
     fake.extra = {"corrected": 2}
     done = cdp("import", table, "-m", mapping, "--batch-size", 2)
     assert "Corrected: 4 events with a time that cannot be" in done.stdout  # two in each of two answers
+
+
+def test_lines_with_marks_and_halves_of_characters_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a":"x \\ud83d"}\n\xef\xbb\xbf{"a":"\\ud83d\\ude00"}\n')
+    assert [row.record for row in read(examine(path))] == [{"a": "x \ufffd"}, {"a": "\U0001f600"}]
+    packed = tmp_path / "b.jsonl.gz"
+    packed.write_bytes(gzip.compress(b'{"a":1}\n') + gzip.compress(b'{"a":2}\n'))
+    assert [row.record for row in read(examine(packed))] == [{"a": 1}, {"a": 2}]

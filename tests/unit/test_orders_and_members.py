@@ -418,3 +418,24 @@ def test_strange_bodies_never_break_it(api: Api, path: str, order: bytes) -> Non
     answer = api.post(path, order, Idempotency_Key="k")
     assert answer.status_code in (200, 400, 404, 413), answer.text
     assert answer.status_code == 200 or {"code", "message"} <= set(answer.json())
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"9" * 5000, b"NaN"])
+def test_what_cannot_be_decoded_costs_its_own_order_only(api: Api, number: bytes) -> None:
+    good = b'{"order_id":"%b","status":"paid","placed_at":1780300000,"currency":"CNY","total":%b,"customer":[],"properties":[]}'
+    body = b'{"orders":[%b,%b,%b]}' % (good % (b"a\\ud83d", b"1"), good % (b"b", number), good % (b"c", b"2"))
+    for packed in (body, b"\xef\xbb\xbf" + body, gzip.compress(body[:50]) + gzip.compress(body[50:])):
+        answer = api.post("/v1/orders", packed)
+        assert answer.status_code == 200, answer.text
+        fates = [(one["order_id"], one["status"]) for one in answer.json()["results"]]
+        assert fates == [("a\ufffd", "accepted"), ("b", "rejected"), ("c", "accepted")]
+        assert answer.json()["results"][1]["code"] in ("number_out_of_range", "invalid_json")
+    assert api.post("/v1/orders", good % (b"b", number)).json()["rejected"] == 1
+
+
+def test_a_list_with_something_in_it_is_no_customer() -> None:
+    assert order_messages({**ORDER, "customer": [], "properties": []})[0]["context"]["externalIds"]
+    for field in ("customer", "properties"):
+        with pytest.raises(InvalidEvent) as caught:
+            order_messages({**ORDER, field: ["x"]})
+        assert (caught.value.reason, caught.value.field) == ("invalid_value", field)

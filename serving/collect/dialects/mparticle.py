@@ -12,7 +12,7 @@ import msgspec
 from cdp.errors import InvalidEvent
 from serving.collect.body import split
 from serving.collect.dialects.posthog import content_hash
-from serving.collect.draft import Answer, Draft, Incoming, Object, Opened, RefusedError
+from serving.collect.draft import Answer, Draft, Incoming, Object, Opened, RefusedError, object_of
 from serving.collect.finish import text
 
 MAX_REPORTED = 100
@@ -357,12 +357,7 @@ def _picked(values: Object, names: dict[str, str]) -> Object:
 
 
 def _object(values: Object, name: str, field: str = "") -> Object:
-    value = values.get(name)
-    if value is None:
-        return {}
-    if type(value) is dict:
-        return value
-    raise InvalidEvent("wrong_type", field or name, f"{name} must be an object.")
+    return object_of(values.get(name), field or name, name)
 
 
 def _stamp(value: Any) -> Any:

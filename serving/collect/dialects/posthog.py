@@ -9,7 +9,6 @@ import binascii
 import hashlib
 import json
 import re
-import zlib
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,7 +18,7 @@ import msgspec
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_EVENTS
 from cdp.seal import HASHED
-from serving.collect.body import GZIP_MAGIC, GZIP_WINDOW, split
+from serving.collect.body import split, unpack
 from serving.collect.dialects.posthog_fields import (
     DROPPED,
     EMAILS,
@@ -35,7 +34,7 @@ from serving.collect.dialects.posthog_fields import (
     context_of,
     first_said,
 )
-from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RefusedError
+from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RefusedError, object_of
 from serving.collect.finish import text, too_deep
 
 MAX_UNPACKED = 20 * 1024 * 1024
@@ -182,24 +181,14 @@ def _payload(incoming: Incoming) -> bytes:
     elif body.startswith(b"data=") or b"&data=" in body[:500]:
         fields = parse_qs(body.decode("utf-8", "replace"))
         body = fields.get("data", [""])[-1].encode("utf-8", "replace")
+    body = unpack(body, "", MAX_UNPACKED)  # a mark may stand before it
     if not body or body.startswith((b"{", b"[")):
         return body
     try:
         plain = base64.b64decode(body.replace(b" ", b"+") + b"==")  # an unescaped + is a space in forms and queries
     except (binascii.Error, ValueError) as error:
         raise RefusedError(400, "invalid_request", "The data is neither JSON nor base64.", "Send JSON, plain or gzip.") from error
-    return _inflated(plain) if plain.startswith(GZIP_MAGIC) else plain.strip()
-
-
-def _inflated(packed: bytes) -> bytes:
-    unpacker = zlib.decompressobj(GZIP_WINDOW)
-    try:
-        plain = unpacker.decompress(packed, MAX_UNPACKED + 1)
-    except zlib.error as error:
-        raise RefusedError(400, "invalid_gzip", "The data is not valid gzip.", "Send it again.") from error
-    if len(plain) > MAX_UNPACKED:
-        raise RefusedError(413, "body_too_large", f"The data is larger than {MAX_UNPACKED} bytes.", "Send smaller batches.")
-    return plain.strip()
+    return unpack(plain, "", MAX_UNPACKED).strip()
 
 
 def _take_apart(body: bytes) -> tuple[Object, list[Any]]:
@@ -235,7 +224,7 @@ def _past(message: Any) -> Any:
     if not isinstance(message, dict):
         return message
     properties = message.get("properties")
-    if properties is None or isinstance(properties, dict):
+    if properties is None or properties == [] or isinstance(properties, dict):
         return {**message, "properties": {**(properties or {}), "$ignore_sent_at": True}}
     return message
 
@@ -290,11 +279,7 @@ def _part(message: Object, properties: Object, operation: str) -> Object:
 
 def _properties(message: Object) -> Object:
     """The properties, with those that v1 sends elsewhere in their usual places."""
-    properties = message.get("properties")
-    if properties is None:
-        properties = {}
-    elif type(properties) is not dict:
-        raise InvalidEvent("wrong_type", "properties", "properties must be an object.")
+    properties = object_of(message.get("properties"), "properties")
     options = message.get("options")
     moved = {OPTIONS[name]: value for name, value in options.items() if name in OPTIONS} if isinstance(options, dict) else {}
     moved |= {name: message[field] for field, name in TOP_LEVEL.items() if message.get(field) is not None}
@@ -307,10 +292,8 @@ def _operation(message: Object, properties: Object, operation: str) -> Object:
     for field, values in ((operation, message.get(operation)), (f"properties.{operation}", properties.get(operation))):
         if operation == UNSET and isinstance(values, list):
             found |= {name: True for name in values if isinstance(name, str)}
-        elif isinstance(values, dict):
-            found |= values
-        elif values is not None:
-            raise InvalidEvent("wrong_type", field, f"{operation} must be an object.")
+        else:
+            found |= object_of(values, field, operation)
     return found
 
 

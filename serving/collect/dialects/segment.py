@@ -12,8 +12,9 @@ import msgspec
 from cdp.errors import InvalidEvent
 from cdp.events import EMPTY_OBJECT, Kind
 from serving.collect.body import decode_message, split, split_texts
-from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RefusedError, decode_object
+from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RefusedError, decode_object, object_of
 from serving.collect.finish import text, too_deep
+from serving.collect.wellformed import UnknownEncoding, mend
 
 KINDS: dict[str, Kind] = {
     "track": "track", "identify": "identify", "page": "page", "screen": "screen", "alias": "alias", "group": "group",
@@ -21,8 +22,6 @@ KINDS: dict[str, Kind] = {
 SHORT = {"track": "t", "identify": "i", "page": "p", "screen": "s", "alias": "a", "group": "g"}
 BATCH = ("batch", "b", "import", "m")
 MAX_REPORTED = 100
-SURROGATE = b"\\ud"
-BACKSLASH = ord("\\")  # a single byte is found much faster than two
 SUCCESS = Answer(b'{"success":true}')
 
 
@@ -61,7 +60,8 @@ _decode_batch = msgspec.json.Decoder(_Batch).decode
 _decode_single = msgspec.json.Decoder(_Single).decode
 _decode_message = msgspec.json.Decoder(Message).decode
 _encode = msgspec.json.Encoder().encode
-_NOTHING = (b"{}", b"null")
+_NOTHING = (b"{}", b"null", b"[]")  # PHP writes an empty object as a list
+OBJECTS = ("app", "campaign", "device", "library", "location", "network", "os", "page", "referrer", "screen", "traits")
 
 
 class Segment:
@@ -77,7 +77,7 @@ class Segment:
         body = incoming.body
         key = incoming.query.get("writeKey", "")
         try:
-            _check_readable(body)
+            body = mend(body)
             if self.said:
                 single = _decode_single(body)
                 return Opened(
@@ -91,7 +91,7 @@ class Segment:
             messages: list[Any] = batch.batch
             sent_at, timestamp = batch.sent_at, batch.timestamp
             texts = partial(split_texts, body, "batch")
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeError, RecursionError, UnknownEncoding):
             content = split(body, "" if self.said else "batch")
             outer, texts = content.outer, None
             messages = [message if isinstance(message, Broken) else decode(_encode(message)) for message in content.messages]
@@ -107,7 +107,7 @@ class Segment:
         if not isinstance(message, Message):
             message = _as_message(message)
         kind = _kind(self.said or message.type)
-        context = {**opened.context, **_object(message.context, "context")}
+        context = _without_lists({**opened.context, **_object(message.context, "context")})
         properties, traits = _object(message.properties, "properties"), _object(message.traits, "traits")
         if kind == "identify" and not traits and isinstance(context.get("traits"), dict):
             traits = context["traits"]
@@ -155,14 +155,6 @@ class Segment:
 ROUTES: dict[str, Segment] = {f"/v1/{kind}": Segment(kind) for kind in KINDS}
 ROUTES |= {f"/v1/{short}": ROUTES[f"/v1/{kind}"] for kind, short in SHORT.items()}
 ROUTES |= dict.fromkeys((f"/v1/{path}" for path in BATCH), Segment(""))
-
-
-def _check_readable(body: bytes) -> None:
-    """What is passed on unread must be readable by those behind us. Raises UnicodeError if it may not be."""
-    if not body.isascii():
-        body.decode()
-    if BACKSLASH in body and b"\\u" in body and SURROGATE in body.lower():
-        raise UnicodeError("a surrogate, perhaps without its other half")
 
 
 def decode(text: bytes) -> Message | Broken:
@@ -236,12 +228,21 @@ def _object(raw: msgspec.Raw, field: str) -> Object:
         return decode_object(text_)
     except msgspec.ValidationError as error:
         if text_[:1] != b"{":
+            if text_[:1] == b"[" and not text_[1:-1].strip():
+                return {}
             raise InvalidEvent("wrong_type", field, f"{field} must be an object.") from error
         raise InvalidEvent("number_out_of_range", field, f"{error}.", "Send large numbers as a text.") from error
     except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidEvent("invalid_json", field, f"{field} is not valid JSON: {error}.") from error
     except RecursionError as error:
         raise too_deep() from error
+
+
+def _without_lists(context: Object) -> Object:
+    """A context without the empty lists that PHP writes for objects without fields."""
+    if [] not in context.values():
+        return context
+    return {name: value for name, value in context.items() if value != [] or name not in OBJECTS}
 
 
 def _name(message: Message, kind: Kind) -> str:
@@ -281,10 +282,7 @@ def _ids(message: Message, kind: Kind, traits: Object, context: Object) -> list[
 
 
 def _context_traits(given: Any) -> list[tuple[str, Any, str]]:
-    if given is None:
-        return []
-    if not isinstance(given, dict):
-        raise InvalidEvent("wrong_type", "context.traits", "context.traits must be an object.")
+    given = object_of(given, "context.traits")
     return [(type_, text(given.get(type_)), f"context.traits.{type_}") for type_ in ("phone", "email")]
 
 

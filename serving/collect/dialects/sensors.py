@@ -28,7 +28,7 @@ from serving.collect.dialects.sensors_fields import (
     traits_of,
 )  # fmt: skip
 from serving.collect.dialects.shop_names import shop_name
-from serving.collect.draft import Answer, Broken, Draft, Incoming, ItemDraft, Object, Opened, RefusedError
+from serving.collect.draft import Answer, Broken, Draft, Incoming, ItemDraft, Object, Opened, RefusedError, object_of
 from serving.collect.finish import text
 
 MAX_UNPACKED = 16 * 1024 * 1024
@@ -156,6 +156,7 @@ def _messages(fields: dict[str, str], incoming: Incoming) -> list[Any]:
 
 def _decoded(value: str, field: str) -> bytes:
     """JSON out of base64, of either alphabet, with or without gzip in it; or JSON as it is."""
+    value = value.lstrip("\ufeff")
     if value.lstrip()[:1] in ("{", "["):
         return value.encode("utf-8", "replace")
     digits = "".join(value.replace(" ", "+").split()).translate({ord("-"): "+", ord("_"): "/"}).rstrip("=")
@@ -268,12 +269,7 @@ def _item(message: Object, type_: str, properties: Object) -> ItemDraft:
 
 
 def _object(message: Object, field: str) -> Object:
-    value = message.get(field)
-    if value is None:
-        return {}
-    if type(value) is dict:
-        return value
-    raise InvalidEvent("wrong_type", field, f"{field} must be an object.")
+    return object_of(message.get(field), field)
 
 
 def _stamp(value: Any) -> Any:

@@ -32,7 +32,7 @@ class Described(NamedTuple):
     @property
     def data(self) -> Object:
         """The data, as an object."""
-        return self.raw if isinstance(self.raw, dict) else {} if self.raw is None else {"data": self.raw}
+        return self.raw if isinstance(self.raw, dict) else {} if self.raw in (None, []) else {"data": self.raw}
 
 
 MOBILE = {
