@@ -158,8 +158,9 @@ class Collector:
         return reply
 
     async def take(
-        self, source: str, messages: Sequence[Any], *, replay_of: Sequence[str] = (), received_at: int | None = None
-    ) -> list[InvalidEvent | None]:
+        self, source: str, messages: Sequence[Any], *, replay_of: Sequence[str] = (), received_at: int | None = None,
+        on_corrected: Callable[[int], None] = lambda _: None,
+    ) -> list[InvalidEvent | None]:  # fmt: skip
         """Take messages in Segment's form from another part of the API: what is wrong with each, or None.
 
         Those without fault are safe when this returns; the others are kept nowhere. Raises Unavailable if nothing is safe.
@@ -167,6 +168,7 @@ class Collector:
         Args:
             replay_of: for each message, the position of the dead letter that it repairs.
             received_at: when the messages first came, in microseconds; None: now.
+            on_corrected: hears the index of each message whose time could not be used, and is that of its arrival.
         """
         arrival = Arrival(source, self.clock() if received_at is None else received_at)
         errors: list[InvalidEvent | None] = []
@@ -182,6 +184,8 @@ class Collector:
             else:
                 errors.append(None)
                 records.append(record)
+                if record.corrected:
+                    on_corrected(index)
         await self.publisher.publish(records)
         return errors
 
@@ -230,6 +234,9 @@ class Collector:
             incoming.headers.get("user-agent", ""),
         )  # fmt: skip
         records, refused = await self._map(dialect, opened, arrival)
+        corrected = sum(record.corrected for record in records)
+        if corrected:
+            opened = opened._replace(corrected=corrected)
         if not opened.dry_run:
             await self.publisher.publish(records)
             metrics.accepted.inc(len(records) - len(refused))

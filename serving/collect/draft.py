@@ -113,6 +113,7 @@ class Opened(NamedTuple):
         context_text: the JSON text of `context`, b"" if there is none.
         texts: gives the messages as they came, for dead letters; None: they are encoded again.
         note: what the dialect wants to remember for `read` and `answer`.
+        corrected: how many messages have the time of their arrival, since theirs could not be used; known when answering.
     """
 
     key: str
@@ -125,6 +126,7 @@ class Opened(NamedTuple):
     context_text: bytes = b""
     texts: Callable[[], list[bytes]] | None = None
     note: str = ""
+    corrected: int = 0
 
 
 class RefusedError(CdpError):
@@ -143,6 +145,11 @@ class Answer(NamedTuple):
     content_type: str = "application/json"
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+
+
+def with_corrected(said: Object, opened: Opened, status: int = 200) -> Answer:
+    """An answer as JSON, with how many messages have another time than they said, if any."""
+    return Answer(msgspec.json.encode(said | ({"corrected": opened.corrected} if opened.corrected else {})), status=status)
 
 
 class Dialect(Protocol):

@@ -7,6 +7,7 @@ ever raised.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ from cdp.values.texts import is_error, trim
 from rules.seal import Sealer
 from serving.collect.draft import Draft, ItemDraft, Object
 from serving.collect.publish import Record
-from serving.collect.times import Stamp, event_time, skew_of
+from serving.collect.times import Stamp, clock_of, event_time, skew_of
 
 DEFAULT_CHANNEL: dict[Kind, str] = {"page": "web", "screen": "app"}
 
@@ -33,6 +34,10 @@ STRENGTH = {"user_id": 0, "phone": 1, "email": 2, "order_id": 8, "anonymous_id":
 OTHERS = 5
 CONTACTS = frozenset({"phone", "email"})  # their normal form is found by the rules of identity
 UNVERIFIED = 30 * DAY  # older stamps of senders who do not say what their clock shows may be a broken clock
+
+TIME_CORRECTED = "time_corrected"  # in the context of an event whose time could not be used
+OF_DEVICES = frozenset({"device", "network", "screen", "userAgent"})  # fields of the context that only devices send
+BROWSERS = "Mozilla/"  # how the User-Agent of every browser begins
 
 _NO_NOTE: Object = {}
 _TYPE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
@@ -107,13 +112,13 @@ class Finish:
         except (msgspec.DecodeError, UnicodeError) as error:
             raise InvalidEvent("invalid_json", "", f"The event is not valid JSON: {error}.") from error
 
-    def _record(self, topic: str, key: str, value: bytes) -> Record:
+    def _record(self, topic: str, key: str, value: bytes, *, corrected: bool) -> Record:
         """The record, if it is not too large or too deep."""
         if len(value) > self.max_bytes:
             raise too_large(self.max_bytes)
         if may_be_deep(value) and _depth(msgspec.json.decode(value)) > MAX_DEPTH:
             raise too_deep()
-        return Record(topic, key, value)
+        return Record(topic, key, value, corrected)
 
     def _event(self, draft: Draft, arrival: Arrival) -> Record:
         name = _name(draft)
@@ -123,7 +128,7 @@ class Finish:
         if ids or not (draft.traits and self.matches()):
             _check_ids(ids, draft.kind)
         stamp = draft.timestamp if draft.timestamp is not None else arrival.timestamp
-        time, note = time_of(stamp, draft.corrected, draft.sent_at, arrival)
+        time, note = time_of(stamp, draft.corrected, draft.sent_at, arrival, partial(_is_of_server, draft, arrival))
         bot, traffic = False, ""
         if self.enrich is not None:
             bot, traffic = self.enrich(draft, arrival.ip, arrival.agent)
@@ -149,10 +154,11 @@ class Finish:
             bot=bot,
             traffic=traffic,
         )
-        return self._record(self.events, _key(ids) if ids else f"{TRAITS}:{event.message_id}", encode(event))
+        key = _key(ids) if ids else f"{TRAITS}:{event.message_id}"
+        return self._record(self.events, key, encode(event), corrected=TIME_CORRECTED in note)
 
     def _item(self, draft: ItemDraft, arrival: Arrival) -> Record:
-        time, _ = event_time(draft.timestamp, False, arrival.skew or 0, arrival.received_at)
+        time, replaced = event_time(draft.timestamp, False, arrival.skew or 0, arrival.received_at, lambda: True)
         for name, value in (("item_type", draft.item_type), ("item_id", draft.item_id)):
             if not value or len(value) > MAX_IDENTIFIER or "\x00" in value:
                 raise InvalidEvent("invalid_item", name, f"{name} must have 1 to {MAX_IDENTIFIER} characters, and no NUL.")
@@ -163,7 +169,7 @@ class Finish:
             operation=draft.operation, properties=msgspec.Raw(sealer.properties(encode(draft.properties))),
             source=Source(arrival.source, sealer.label(draft.library), draft.version, arrival.replay_of),
         )  # fmt: skip
-        return self._record(self.items, f"{item.item_type}:{item.item_id}", encode(item))
+        return self._record(self.items, f"{item.item_type}:{item.item_id}", encode(item), corrected=replaced)
 
 
 def too_large(limit: int) -> InvalidEvent:
@@ -270,18 +276,33 @@ def _strength(identifier: Identifier) -> int:
     return STRENGTH.get(identifier.type, OTHERS)
 
 
-def time_of(stamp: Stamp, corrected: bool, sent_at: Stamp, arrival: Arrival) -> tuple[int, Object]:
-    """The event time, and a note for the context: what was done to it, or what it could not be checked against."""
+def time_of(
+    stamp: Stamp, corrected: bool, sent_at: Stamp, arrival: Arrival, of_server: Callable[[], bool] = lambda: False
+) -> tuple[int, Object]:
+    """The event time, and a note for the context: what was done to it, or what it could not be checked against.
+
+    Raises InvalidEvent for a time that is meant, and cannot be kept. `of_server`: see `event_time`.
+    """
     received_at = arrival.received_at
     skew = arrival.skew if sent_at is None else skew_of(sent_at, received_at)
-    time, replaced = event_time(stamp, corrected, skew or 0, received_at)
+    time, replaced = event_time(stamp, corrected, skew or 0, received_at, of_server)
     if replaced:
-        return time, {"time_corrected": True}
+        return time, {TIME_CORRECTED: True}
     if skew and not corrected and stamp is not None:
         return time, {"clock_skew_seconds": skew // SECOND}
     if skew is None and not corrected and received_at - time > UNVERIFIED:
         return time, {"time_unverified": True}
     return time, _NO_NOTE
+
+
+def _is_of_server(draft: Draft, arrival: Arrival) -> bool:
+    """Whether no device's clock says when something happened: by the SDK, else if nothing in the message is of a device."""
+    clock = clock_of(draft.library)
+    if clock:
+        return clock == "server"
+    skew = arrival.skew if draft.sent_at is None else skew_of(draft.sent_at, arrival.received_at)
+    of_device = draft.kind in DEFAULT_CHANNEL or arrival.agent.startswith(BROWSERS) or not OF_DEVICES.isdisjoint(draft.context)
+    return not skew and not of_device
 
 
 def may_be_deep(value: bytes) -> bool:

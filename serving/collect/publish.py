@@ -28,11 +28,12 @@ ERRORS_OF_AN_ABSENT_BROKER = frozenset({KafkaError._ALL_BROKERS_DOWN})
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One record for the broker."""
+    """One record for the broker. `corrected`: the time of what it holds could not be used, and is that of its arrival."""
 
     topic: str
     key: str
     value: bytes
+    corrected: bool = False
 
 
 Done = Callable[[str], None]

@@ -23,6 +23,7 @@ from serving.collect.finish import (
     MAX_IDENTIFIER,
     MAX_MESSAGE_ID,
     MAX_NAME,
+    TIME_CORRECTED,
     UNVERIFIED,
     Arrival,
     Finish,
@@ -149,7 +150,12 @@ class Quick:
             if message.original_timestamp is None and message.sent_at is None:
                 time = parse(message.timestamp)
             if time is None or not earliest <= time <= latest:
-                time, note = _time(message, arrival)
+                try:
+                    time, note = _time(message, arrival)
+                except InvalidEvent:
+                    return None
+                if TIME_CORRECTED in note:  # it may be history, and has to be counted if it is not
+                    return None
                 if note:
                     context_and_more = msgspec.Raw(_with_note(known.written, note) + known.follows)
             value = encode(_Written(message_id, kind, time, received_at, ids, context_and_more, name, properties, traits))

@@ -55,6 +55,13 @@ class _Work:
     messages: list[dict[str, Any]] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
+    corrected: int = 0
+
+    def count_corrected(self, message: int) -> None:
+        """A message has the time of its arrival, since its own could not be used: say so where its item is told of."""
+        self.corrected += 1
+        result = self.results[self.owners[message]]
+        result["corrected"] = result.get("corrected", 0) + 1
 
 
 async def take(
@@ -144,7 +151,11 @@ async def _work(collector: Collector, source: str, items: list[Any], subject: Su
         _convert(work, index, item, subject)
         if index % ITEMS_BETWEEN_BREATHS == ITEMS_BETWEEN_BREATHS - 1:
             await asyncio.sleep(0)
-    errors = await collector.take(source, work.messages, received_at=received_at) if work.messages else []
+    errors = (
+        await collector.take(source, work.messages, received_at=received_at, on_corrected=work.count_corrected)
+        if work.messages
+        else []
+    )
     for owner, error in zip(work.owners, errors, strict=True):
         if error is not None:
             work.rejected[error.reason] += 1
@@ -152,7 +163,8 @@ async def _work(collector: Collector, source: str, items: list[Any], subject: Su
     for code, count in work.rejected.items():
         await collector.count_rejected(code, count)
     fates = Counter(result["status"] for result in work.results)
-    return {"results": work.results, "accepted": fates["accepted"], "rejected": fates["rejected"]}
+    told = {"results": work.results, "accepted": fates["accepted"], "rejected": fates["rejected"]}
+    return told | ({"corrected": work.corrected} if work.corrected else {})
 
 
 def _convert(work: _Work, index: int, item: Any, subject: Subject) -> None:

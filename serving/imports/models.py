@@ -210,11 +210,15 @@ class Member(_Strict):
         return self
 
 
+CORRECTED = "Events that count now, since their time is in the future; left out: none."
+
+
 class Result(BaseModel):
     """What became of one item."""
 
     status: Literal["accepted", "rejected"]
     events: int = Field(description="Events that it made.")
+    corrected: int | None = Field(None, description=CORRECTED)
     code: str | None = Field(None, description="Why it was rejected; stable.")
     field: str | None = None
     message: str | None = None
@@ -245,6 +249,7 @@ class OrdersAnswer(BaseModel):
     results: list[OrderResult]
     accepted: int
     rejected: int
+    corrected: int | None = Field(None, description=CORRECTED)
 
 
 class MembersAnswer(BaseModel):
@@ -253,6 +258,7 @@ class MembersAnswer(BaseModel):
     results: list[MemberResult]
     accepted: int
     rejected: int
+    corrected: int | None = Field(None, description=CORRECTED)
 
 
 class RecordsAnswer(BaseModel):
@@ -261,3 +267,4 @@ class RecordsAnswer(BaseModel):
     results: list[RecordResult]
     accepted: int
     rejected: int
+    corrected: int | None = Field(None, description=CORRECTED)

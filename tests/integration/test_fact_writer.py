@@ -2,6 +2,7 @@
 
 import json
 import random
+from datetime import date, timedelta
 
 import msgspec
 import pytest
@@ -292,3 +293,18 @@ def test_while_clickhouse_does_not_answer_no_fact_has_arrived_and_nothing_fails(
     assert asked == [0.0, 5.1]
     clock[0] = 10.2
     assert [one.position for one in reader(wanted)[1]] == [(3, 1)]
+
+
+def test_facts_of_every_year_since_1970_stand_at_their_time(client: Client) -> None:
+    """A history may reach over more months than ClickHouse takes at once by itself."""
+    days = [1, 9_800, *range(31, 47_000, 60)]  # 1970-01-02, an autumn of 1996, and on to 2098
+    facts = writer(client)
+    facts.process([fact(index, time=day * 86_400_000_000) for index, day in enumerate(days)])
+    found = client.query(
+        "SELECT source_offset, toString(toDate(event_time)), toUnixTimestamp64Micro(event_time) FROM cdp.events"
+        " ORDER BY source_offset"
+    ).result_rows
+    dates = [(date(1970, 1, 1) + timedelta(days=day)).isoformat() for day in days]
+    assert found == [(index, dates[index], day * 86_400_000_000) for index, day in enumerate(days)]
+    first = client.query("SELECT min(event_time), toString(min(toDate(event_time))) FROM cdp.orders").result_rows[0]
+    assert first[1] == "1970-04-02"

@@ -13,7 +13,7 @@ from serving.collect.draft import Broken, Draft, Incoming, RefusedError
 from serving.collect.finish import MAX_DEPTH, Arrival, Finish
 from serving.collect.publish import Record
 from serving.collect.quick import Quick
-from serving.collect.times import event_time, parse, skew_of
+from serving.collect.times import clock_of, event_time, parse, skew_of
 from tests.sealing import RING, opened, sealer
 
 NOW = 1_795_380_000 * SECOND  # 2026-11-22T20:40:00Z
@@ -235,6 +235,73 @@ def test_what_was_done_to_a_time_is_noted() -> None:
 )
 def test_stamps_are_read_as_times_are_everywhere(stamp: object, expected: int | None) -> None:
     assert parse(stamp) == expected
+
+
+OLD = "1997-02-01T00:00:00Z"
+THEN = 854_755_200 * SECOND
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"originalTimestamp": OLD}, {"context": {"library": {"name": "cdp-import"}}}, {},
+        {"context": {"library": {"name": "analytics-node"}, "userAgent": "forwarded"}}, {"sentAt": NOW / SECOND},
+        {"context": {"library": {"name": "segment-analytics-python"}}, "sentAt": NOW / SECOND},
+        {"context": {"library": {"name": "acme-erp"}, "ip": "1.2.3.4"}}, {"originalTimestamp": OLD, "context": {"device": {}}},
+    ],
+)  # fmt: skip
+def test_what_servers_and_files_say_of_long_ago_counts_then(fields: dict[str, object]) -> None:
+    event = mapped(track(timestamp=OLD, **fields))
+    assert event.time == THEN and "time_corrected" not in json.loads(bytes(event.context))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"context": {"library": {"name": "analytics.js"}}}, {"context": {"userAgent": "Mozilla/5.0"}},
+        {"context": {"device": {"id": "d"}}}, {"type": "page"}, {"type": "screen"},
+        {"context": {"library": {"name": "analytics-android"}}, "sentAt": NOW / SECOND},
+    ],
+)  # fmt: skip
+def test_what_devices_say_of_long_ago_is_a_broken_clock_and_flagged(fields: dict[str, object]) -> None:
+    record = finished(track(timestamp=OLD, **fields))
+    event = decode_event(record.value)
+    assert (event.time, record.corrected) == (NOW, True)
+    assert json.loads(bytes(event.context))["time_corrected"] is True
+
+
+@pytest.mark.parametrize("stamp", ["1970-01-01T08:00:00+08:00", "1965-07-01T00:00:00Z", "0001-01-01T00:00:00Z"])
+def test_a_time_that_is_meant_and_cannot_be_kept_is_refused(stamp: object) -> None:
+    error = refused(track(timestamp=stamp, originalTimestamp=stamp))
+    assert (error.reason, error.field) == ("invalid_time", "timestamp")
+    assert mapped(track(timestamp="1970-01-02T00:00:00Z", originalTimestamp=OLD)).time == DAY
+
+
+def test_a_server_that_does_not_know_the_time_is_no_historian() -> None:
+    assert finished(track(timestamp=0)).corrected
+    assert refused(track(timestamp="1965-07-01T00:00:00Z")).reason == "invalid_time"
+
+
+def test_what_was_corrected_is_counted_in_the_answer() -> None:
+    opened = Segment("").open(Incoming("POST", "/v1/batch", {}, {}, "", b'{"batch":[{},{}]}'))
+    assert json.loads(Segment("").answer(opened, []).body) == {"success": True}
+    opened = opened._replace(corrected=2)
+    assert json.loads(Segment("").answer(opened, []).body) == {"success": True, "corrected": 2}
+    some = json.loads(Segment("").answer(opened, [(0, InvalidEvent("r", "f", "m"))]).body)
+    assert (some["accepted"], some["rejected"], some["corrected"]) == (1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("library", "clock"),
+    [
+        ("analytics-node", "server"), ("segment-analytics-python", "server"), ("analytics-java", "server"),
+        ("sensors-Java", "server"), ("snowplow-py", "server"), ("posthog-go", "server"), ("cdp-server", "server"),
+        ("analytics.js", "device"), ("RudderLabs JavaScript SDK", "device"), ("snowplow-andr", "device"),
+        ("sensors-iOS", "device"), ("web", "device"), ("posthog-react-native", "device"), ("", ""), ("shop 2.0", ""),
+    ],
+)  # fmt: skip
+def test_whose_clock_an_sdk_goes_by(library: str, clock: str) -> None:
+    assert clock_of(library) == clock
 
 
 @pytest.mark.parametrize("days", [-400, -31, -1, 1, 31, 400])

@@ -439,3 +439,14 @@ def test_a_list_with_something_in_it_is_no_customer() -> None:
         with pytest.raises(InvalidEvent) as caught:
             order_messages({**ORDER, field: ["x"]})
         assert (caught.value.reason, caught.value.field) == ("invalid_value", field)
+
+
+def test_old_orders_count_then_and_what_lies_ahead_is_counted(api: Api) -> None:
+    order = {"status": "paid", "currency": "CNY", "total": 1}
+    items = [("a", "1997-02-01T00:00:00Z"), ("b", "2027-06-01T00:00:00Z"), ("c", "1969-01-01T00:00:00Z")]
+    answer = api.post("/v1/orders", {"orders": [{**order, "order_id": id_, "placed_at": at} for id_, at in items]}).json()
+    assert [one["status"] for one in answer["results"]] == ["accepted", "accepted", "rejected"]
+    assert answer["corrected"] == answer["results"][1]["corrected"] == 1 and "corrected" not in answer["results"][0]
+    old, ahead = api.records
+    assert (old["time"], ahead["time"]) == (854_755_200_000_000, NOW)
+    assert ahead["context"]["time_corrected"] is True

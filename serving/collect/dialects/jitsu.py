@@ -6,11 +6,9 @@ Source of the format: Jitsu's documentation of its HTTP API, and what @jitsu/js 
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from cdp.errors import InvalidEvent
 from serving.collect.dialects.segment import KINDS, SHORT, Segment
-from serving.collect.draft import Answer, Draft, Incoming, Opened
+from serving.collect.draft import Answer, Draft, Incoming, Opened, with_corrected
 
 MAX_REPORTED = 100
 SUCCESS = Answer(b'{"ok":true}')
@@ -44,14 +42,14 @@ class Jitsu(Segment):
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:
         """Ok in any case; the messages that became dead letters are listed."""
         if not refused:
-            return SUCCESS
+            return with_corrected({"ok": True}, opened) if opened.corrected else SUCCESS
         received = len(opened.messages)
         errors = [
             {"index": index, "reason": error.reason, "field": error.field, "message": str(error)}
             for index, error in refused[:MAX_REPORTED]
         ]
         report = {"ok": True, "receivedEvents": received, "okEvents": received - len(refused), "errors": errors}
-        return Answer(msgspec.json.encode(report))
+        return with_corrected(report, opened)
 
 
 # All by POST.

@@ -7,12 +7,10 @@ A message, as `read` takes it, is a batch with one event, or with none: then it 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from cdp.errors import InvalidEvent
 from serving.collect.body import split
 from serving.collect.dialects.posthog import content_hash
-from serving.collect.draft import Answer, Draft, Incoming, Object, Opened, RefusedError, object_of
+from serving.collect.draft import Answer, Draft, Incoming, Object, Opened, RefusedError, object_of, with_corrected
 from serving.collect.finish import text
 
 MAX_REPORTED = 100
@@ -109,13 +107,13 @@ class MParticle:
 
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:
         """202 in any case, as mParticle; the events that became dead letters are listed."""
-        if not refused:
+        if not refused and not opened.corrected:
             return ACCEPTED
         letters = [
             {"index": index, "reason": error.reason, "field": error.field, "message": str(error)}
             for index, error in refused[:MAX_REPORTED]
         ]
-        return Answer(msgspec.json.encode({"dead_lettered": letters}), status=202)
+        return with_corrected({"dead_lettered": letters}, opened, status=202)
 
 
 _ONE, _MANY = MParticle(many=False), MParticle(many=True)

@@ -34,7 +34,7 @@ from serving.collect.dialects.posthog_fields import (
     context_of,
     first_said,
 )
-from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RefusedError, object_of
+from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RefusedError, object_of, with_corrected
 from serving.collect.finish import text, too_deep
 
 MAX_UNPACKED = 20 * 1024 * 1024
@@ -114,13 +114,13 @@ class PostHog:
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:
         """Ok in any case; v1: for each event, where `drop` means that it became a dead letter."""
         if not self._v1:
-            return _listed(opened, refused) if refused else SUCCESS
+            return _listed(opened, refused) if refused or opened.corrected else SUCCESS
         results = {uuid: {"result": "ok"} for message in opened.messages if (uuid := _uuid(message))}
         for index, error in refused:
             uuid = _uuid(opened.messages[index])
             if uuid:
                 results[uuid] = {"result": "drop", "details": f"{error.reason}: {error}"}
-        return Answer(msgspec.json.encode({"results": results}))
+        return with_corrected({"results": results}, opened)
 
 
 def _both(path: str) -> tuple[str, str]:
@@ -450,4 +450,4 @@ def _listed(opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answ
         {"uuid": _uuid(opened.messages[index]), "reason": error.reason, "field": error.field, "message": str(error)}
         for index, error in refused[:MAX_REPORTED]
     ]
-    return Answer(msgspec.json.encode({"status": "Ok", "dead_lettered": letters}))
+    return with_corrected({"status": "Ok"} | ({"dead_lettered": letters} if letters else {}), opened)

@@ -12,7 +12,18 @@ import msgspec
 from cdp.errors import InvalidEvent
 from cdp.events import EMPTY_OBJECT, Kind
 from serving.collect.body import decode_message, split, split_texts
-from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RefusedError, decode_object, object_of
+from serving.collect.draft import (
+    Answer,
+    Broken,
+    Draft,
+    Incoming,
+    Object,
+    Opened,
+    RefusedError,
+    decode_object,
+    object_of,
+    with_corrected,
+)
 from serving.collect.finish import text, too_deep
 from serving.collect.wellformed import UnknownEncoding, mend
 
@@ -134,21 +145,20 @@ class Segment:
         )
 
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:
-        """A success in any case; the messages that were not usable are listed."""
+        """A success in any case; the messages that were not usable are listed, and those with another time counted."""
         if not refused:
-            return SUCCESS
-        return Answer(
-            msgspec.json.encode(
-                {
-                    "success": True,
-                    "accepted": len(opened.messages) - len(refused),
-                    "rejected": len(refused),
-                    "dead_lettered": [
-                        {"index": index, "reason": error.reason, "field": error.field, "message": str(error)}
-                        for index, error in refused[:MAX_REPORTED]
-                    ],
-                }
-            )
+            return with_corrected({"success": True}, opened) if opened.corrected else SUCCESS
+        return with_corrected(
+            {
+                "success": True,
+                "accepted": len(opened.messages) - len(refused),
+                "rejected": len(refused),
+                "dead_lettered": [
+                    {"index": index, "reason": error.reason, "field": error.field, "message": str(error)}
+                    for index, error in refused[:MAX_REPORTED]
+                ],
+            },
+            opened,
         )
 
 

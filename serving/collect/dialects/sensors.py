@@ -28,7 +28,18 @@ from serving.collect.dialects.sensors_fields import (
     traits_of,
 )  # fmt: skip
 from serving.collect.dialects.shop_names import shop_name
-from serving.collect.draft import Answer, Broken, Draft, Incoming, ItemDraft, Object, Opened, RefusedError, object_of
+from serving.collect.draft import (
+    Answer,
+    Broken,
+    Draft,
+    Incoming,
+    ItemDraft,
+    Object,
+    Opened,
+    RefusedError,
+    object_of,
+    with_corrected,
+)
 from serving.collect.finish import text
 
 MAX_UNPACKED = 16 * 1024 * 1024
@@ -109,13 +120,13 @@ class Sensors:
             return _verdict(refused[0][1]) if refused else TAKEN
         if opened.note == IMAGE:
             return PIXEL
-        if not refused:
+        if not refused and not opened.corrected:
             return TAKEN
         letters = [
             {"index": index, "reason": error.reason, "field": error.field, "message": str(error)}
             for index, error in refused[:MAX_REPORTED]
         ]
-        return Answer(msgspec.json.encode({"accepted": len(opened.messages) - len(refused), "dead_lettered": letters}))
+        return with_corrected({"accepted": len(opened.messages) - len(refused), "dead_lettered": letters}, opened)
 
 
 _COLLECT, _DEBUG = Sensors(), Sensors(debug=True)

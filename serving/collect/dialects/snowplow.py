@@ -8,15 +8,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from cdp.errors import InvalidEvent
 from serving.collect.body import split
 from serving.collect.dialects.pixel import PIXEL
 from serving.collect.dialects.shop_names import shop_name
 from serving.collect.dialects.snowplow_entities import Described, context_of, described, entities_of, ids_of, listed, number
 from serving.collect.dialects.snowplow_shop import action_of, known_event, line_of, order_of
-from serving.collect.draft import Answer, Draft, Incoming, Object, Opened, RefusedError
+from serving.collect.draft import Answer, Draft, Incoming, Object, Opened, RefusedError, with_corrected
 from serving.collect.finish import text
 
 KEY_PREFIX = "wk_"
@@ -84,13 +82,13 @@ class Snowplow:
         """An image to who asked for one; else a success, which lists the events that were not usable."""
         if opened.note == IMAGE:
             return PIXEL
-        if not refused:
+        if not refused and not opened.corrected:
             return TAKEN
         letters = [
             {"index": index, "reason": error.reason, "field": error.field, "message": str(error)}
             for index, error in refused[:MAX_REPORTED]
         ]
-        return Answer(msgspec.json.encode({"accepted": len(opened.messages) - len(refused), "dead_lettered": letters}))
+        return with_corrected({"accepted": len(opened.messages) - len(refused), "dead_lettered": letters}, opened)
 
 
 _SNOWPLOW = Snowplow()
