@@ -3,6 +3,7 @@
 Times are integer microseconds since the epoch, UTC. Amounts inside `properties` are as the source sent them.
 """
 
+import re
 from typing import Literal
 
 import msgspec
@@ -258,6 +259,26 @@ class RebuildCommand(msgspec.Struct, kw_only=True):
     event: Literal["rebuild"] = "rebuild"
     time: int
     message_id: str
+
+
+class _MessageId(msgspec.Struct):
+    message_id: str = ""
+
+
+_decode_message_id = msgspec.json.Decoder(_MessageId).decode
+_MESSAGE_ID = re.compile(rb'"message_id"\s*:\s*("(?:[^"\\]|\\.){1,1000}")')
+
+
+def message_id_in(value: bytes) -> str:
+    """The message id in a record of the contract, as it stands there; also of one that is no JSON; "" if there is none."""
+    try:
+        return _decode_message_id(value).message_id
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        found = _MESSAGE_ID.search(value)
+    try:
+        return msgspec.json.decode(found[1], type=str) if found is not None else ""
+    except (msgspec.MsgspecError, UnicodeError):
+        return ""
 
 
 encode = msgspec.json.Encoder().encode

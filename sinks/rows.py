@@ -18,6 +18,7 @@ from cdp.events import (
     Source,
     TagChanges,
     is_order,
+    message_id_in,
 )
 from cdp.hosts import host_of
 from cdp.orders import Line, OrderEvent, parse_order
@@ -292,7 +293,7 @@ def add_unreadable(rows: Rows, value: bytes, partition: int, offset: int, error:
             "malformed",
             "",
             str(error)[:500],
-            "",
+            message_id_in(value),
             "",
             value.decode("utf-8", "replace"),
             -1,

@@ -13,7 +13,7 @@ import msgspec
 
 from cdp.clock import Calendar
 from cdp.errors import InvalidEvent
-from cdp.events import Action, DeadLetter, Outcome, TagChanges
+from cdp.events import Action, DeadLetter, Outcome, TagChanges, message_id_in
 from cdp.mask import mask_all
 from cdp.people import one_id
 from cdp.profile import AT_NEXT_TICK, Profile
@@ -381,7 +381,7 @@ class ProfileStep:
         origin = record.origin if record is not None else (-1, -1)
         letter = DeadLetter(
             stage="profile", reason=reason, field=where, detail=mask_all(detail[:500]), time=self._now(),
-            payload=value.decode("utf-8", "replace"), message_id=record.message_id if record is not None else "",
+            payload=value.decode("utf-8", "replace"), message_id=message_id_in(value),
             p=origin[0], o=origin[1],
         )  # fmt: skip
         return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from cdp.errors import CdpError, InvalidEvent
-from cdp.events import EMPTY_OBJECT, DeadLetter, Identifier, decode_event, encode
+from cdp.events import EMPTY_OBJECT, DeadLetter, Identifier, decode_event, encode, message_id_in
 from cdp.identity import IdRecord, Seen
 from cdp.mask import mask_all
 from rules.identity import normalise, number_identity_rules
@@ -274,7 +274,7 @@ class ResolveStep:
     def _dead_letter(self, error: InvalidEvent, value: bytes, partition: int, offset: int) -> Output:
         letter = DeadLetter(
             stage="resolve", reason=error.reason, field=error.field, detail=mask_all(error.message[:500]), time=self._now(),
-            payload=value.decode("utf-8", "replace"), p=partition, o=offset,
+            payload=value.decode("utf-8", "replace"), message_id=message_id_in(value), p=partition, o=offset,
         )  # fmt: skip
         return records.output(records.DEAD_LETTERS, records.NO_KEY, letter)
 

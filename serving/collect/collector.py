@@ -33,6 +33,7 @@ from serving.collect.publish import Publisher, Record
 from serving.collect.quick import Quick
 from serving.collect.quota import Quota
 from serving.collect.times import skew_of
+from serving.collect.wellformed import mend_text
 from serving.definitions.cache import MISSING, Credentials
 from serving.definitions.credentials import ANY_ORIGIN, Grant
 
@@ -68,12 +69,6 @@ class Reply(NamedTuple):
     headers: tuple[Header, ...] = ()
 
 
-class _MessageId(msgspec.Struct, rename="camel"):
-    message_id: Any = None
-    uuid: Any = None
-
-
-_decode_id = msgspec.json.Decoder(_MessageId).decode
 _encode_anything = msgspec.json.Encoder(enc_hook=str).encode
 _SERVER = Segment("")
 
@@ -263,7 +258,8 @@ class Collector:
                     if isinstance(found, InvalidEvent):
                         refused.append((index, found))
                         text = _text_of(message, index, opened)
-                        letter = dead_letter(dialect, text, found, opened, arrival, self.finish.sealer())
+                        id_ = dialect.id_of(message)
+                        letter = dead_letter(dialect, text, found, opened, arrival, self.finish.sealer(), id_)
                         found = Record(self.names.dead_letters, arrival.source, encode(letter))
                     record = found
                 records.append(record)
@@ -311,9 +307,12 @@ def _text_of(message: Any, index: int, opened: Opened) -> bytes:
 
 
 def dead_letter(
-    dialect: Dialect, text: bytes, error: InvalidEvent, opened: Opened, arrival: Arrival, sealer: Sealer
+    dialect: Dialect, text: bytes, error: InvalidEvent, opened: Opened, arrival: Arrival, sealer: Sealer, message_id: str = ""
 ) -> DeadLetter:
-    """What is kept of a message that could not be used; of a huge one, its beginning. What came is sealed whole."""
+    """What is kept of a message that could not be used; of a huge one, its beginning. What came is sealed whole.
+
+    The message's id is written as it is in events, so that the letter is found by it.
+    """
     return DeadLetter(
         stage="collect",
         reason=error.reason,
@@ -321,7 +320,7 @@ def dead_letter(
         payload=sealer.whole(LETTER, text[:MAX_PAYLOAD].decode("utf-8", "replace")),
         field=mask_all(error.field),
         detail=sealer.explanation(str(error)[:1000], error.field),
-        message_id=sealer.message_id(_message_id(text)),
+        message_id=sealer.message_id(mend_text(message_id[:MAX_MESSAGE_ID])),
         source=arrival.source,
         letter_id=uuid4().hex,
         dialect=dialect.name,
@@ -334,15 +333,6 @@ def _request_of(opened: Opened, sealer: Sealer) -> msgspec.Raw:
     said = {"sent_at": opened.sent_at, "timestamp": opened.timestamp, "context": opened.context or None}
     given = {name: value for name, value in said.items() if value is not None}
     return msgspec.Raw(encode(sealer.whole(LETTER, _encode_anything(given).decode()))) if given else EMPTY_OBJECT
-
-
-def _message_id(text: bytes) -> str:
-    try:
-        found = _decode_id(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return ""
-    given = found.message_id or found.uuid
-    return given[:MAX_MESSAGE_ID] if isinstance(given, str) else ""
 
 
 def _incoming(request: Request, limit: int) -> Incoming:

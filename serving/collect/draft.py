@@ -163,5 +163,8 @@ class Dialect(Protocol):
     def read(self, message: Any, opened: Opened) -> Draft | ItemDraft:
         """Understand one message. Raises InvalidEvent if its content cannot be used; nothing else."""
 
+    def id_of(self, message: Any) -> str:
+        """The id that `read` gives to a message, also to one that it cannot use; "" if it has none. Never raises."""
+
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:
         """The answer to a request whose messages are safe; `refused`: index and error of those that became dead letters."""

@@ -12,6 +12,7 @@ STAGE = typer.Option(None, "--stage", help="collect, resolve, profile or facts."
 REASON = typer.Option(None, "--reason", help="Of this reason.")
 SOURCE = typer.Option(None, "--source", help="Of this write key, by its name.")
 EVENT = typer.Option(None, "--event", help="With this event's name.")
+MESSAGE_ID = typer.Option(None, "--message-id", help="Of the message with this id.")
 TEXT = typer.Option(None, "--text", help="With this text in the payload or in the explanation.")
 SINCE = typer.Option(None, "--since", help="Refused at or after a date or time.")
 UNTIL = typer.Option(None, "--until", help="Refused before a date or time.")
@@ -42,12 +43,12 @@ def register(app: typer.Typer) -> None:
 
 def list_letters(  # noqa: PLR0913 - a command's options
     stage: str = STAGE, reason: str = REASON, source: str = SOURCE, event: str = EVENT, text: str = TEXT, since: str = SINCE,
-    until: str = UNTIL, status: str = typer.Option(None, "--status", help="open or replayed."),
+    until: str = UNTIL, message_id: str = MESSAGE_ID, status: str = typer.Option(None, "--status", help="open or replayed."),
     limit: int = typer.Option(50, "--limit", min=1, max=500), cursor: str = typer.Option(None, "--cursor", help="The next page."),
     as_json: bool = JSON,
 ) -> None:  # fmt: skip
     """Dead letters, newest first, with how many there are."""
-    filters = _filter(stage, reason, source, event, text, since, until)
+    filters = _filter(stage, reason, source, event, text, since, until, message_id)
     found = _call("GET", "", {**filters, "status": status, "limit": limit, "cursor": cursor})
     counts = _call("GET", "/summary", filters)
     if as_json:
@@ -93,14 +94,15 @@ def repair(  # noqa: PLR0913 - a command's options
 
 def replay(  # noqa: PLR0913 - a command's options
     stage: str = STAGE, reason: str = REASON, source: str = SOURCE, event: str = EVENT, text: str = TEXT, since: str = SINCE,
-    until: str = UNTIL, rule: Path = RULE, set_: list[str] = SET, cast: list[str] = CAST, rename: list[str] = RENAME,
+    until: str = UNTIL, message_id: str = MESSAGE_ID,
+    rule: Path = RULE, set_: list[str] = SET, cast: list[str] = CAST, rename: list[str] = RENAME,
     remove: list[str] = REMOVE, limit: int = typer.Option(1000, "--limit", min=1, max=10_000),
     show: int = typer.Option(10, "--show", min=0, max=100, help="Of how many letters to say what came out."),
     dry_run: bool = DRY_RUN, as_json: bool = JSON,
 ) -> None:  # fmt: skip
     """Repair and replay all open dead letters that fit, oldest first. Try it with --dry-run."""
     asked = {
-        "filter": _filter(stage, reason, source, event, text, since, until),
+        "filter": _filter(stage, reason, source, event, text, since, until, message_id),
         "rule": _rule(rule, set_, cast, rename, remove), "limit": limit, "show": show, "dry_run": dry_run,
     }  # fmt: skip
     done = _call("POST", "/replay", asked)
@@ -125,7 +127,7 @@ def _call(method: str, path: str, values: dict[str, Any]) -> Any:
 
 
 def _filter(*values: str | None) -> dict[str, str]:
-    names = ("stage", "reason", "source", "event", "text", "since", "until")
+    names = ("stage", "reason", "source", "event", "text", "since", "until", "message_id")
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 

@@ -12,6 +12,7 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 
 from cdp.clock import to_iso
+from rules.seal import Sealer
 from serving.analytics.query import Query, run
 from serving.analytics.span import instant
 from serving.collect.finish import MAX_DEPTH
@@ -36,6 +37,7 @@ _CONDITIONS = {
     "stage": "stage = {stage:String}",
     "reason": "reason = {reason:String}",
     "source": "source = {source:String}",
+    "message_id": "message_id = {message_id:String}",
     "since": "toUnixTimestamp64Micro(event_time) >= {since:Int64}",
     "until": "toUnixTimestamp64Micro(event_time) < {until:Int64}",
     "open": "NOT replayed",
@@ -116,6 +118,13 @@ class Page(NamedTuple):
 
     letters: list[Stored]
     next: Position | None
+
+
+def sealed(wanted: Filter, sealer: Sealer) -> Filter:
+    """The filter with its message id as it is written down."""
+    if wanted.message_id is None:
+        return wanted
+    return wanted.model_copy(update={"message_id": sealer.message_id(wanted.message_id)})
 
 
 def page(client: Client, wanted: Filter, zone: str, part: Part, show: Show) -> Page:

@@ -12,6 +12,7 @@ LETTER_ID = "[0-9]{1,5}-[0-9]{1,19}"
 
 Status = Literal["open", "replayed"]
 Word = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
+MessageId = Annotated[str, Field(max_length=512, pattern=r"^[^\x00]*$")]
 Whole = Annotated[int, BeforeValidator(whole)]
 LetterId = Annotated[str, Field(pattern=f"^{LETTER_ID}$", examples=["0-42"])]
 Cursor = Annotated[str, Field(pattern="^[0-9]{1,18}-[0-9]{1,5}-[0-9]{1,18}$", examples=["1795380000000000-0-42"])]
@@ -30,6 +31,7 @@ class Filter(_Asked):
     reason: Word | None = Field(None, examples=["invalid_number"])
     source: Word | None = Field(None, description="The write key's name.", examples=["shop"])
     event: Word | None = Field(None, description="The event's name, as the payload has it.", examples=["Order Completed"])
+    message_id: MessageId | None = Field(None, description="The message's id, as it was sent or as `events` has it.")
     text: Word | None = Field(None, description="Stands in the payload or in the explanation, in any case.")
     since: When | None = Field(None, description="Refused at or after this moment.")
     until: When | None = Field(None, description="Refused before this moment.")

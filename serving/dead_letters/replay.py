@@ -59,13 +59,13 @@ async def replay(parts: Parts, intake: Intake, request: ReplayRequest) -> Replay
     refusals: Counter[str] = Counter()
     shown: list[Repaired] = []
     after: Position | None = None
-    left = request.limit
+    left, filter_ = request.limit, letters.sealed(request.filter, parts.sealing.sealer())
     while left > 0:
         wanted = min(PAGE, left)
         found = await parts.clickhouse(
             partial(
                 letters.page,
-                wanted=request.filter,
+                wanted=filter_,
                 zone=parts.settings.timezone,
                 part=letters.Part(wanted, "open", after, oldest_first=True),
                 show=opened(parts.sealing.ring),

@@ -18,6 +18,7 @@ from serving.dead_letters.models import (
     Letter,
     LetterId,
     Letters,
+    MessageId,
     Repaired,
     RepairRequest,
     Replayed,
@@ -51,16 +52,21 @@ def _intake(request: Request) -> Intake:
     return Intake(collector.finish, {endpoint.dialect.name: endpoint.dialect for endpoint in request.app.collect.values()})
 
 
-def _filter(
+def _filter(  # noqa: PLR0913 - a query's parameters
+    parts: PartsDep,
     stage: Annotated[Word | None, Query(description="Where it was refused: collect, resolve, profile or facts.")] = None,
     reason: Annotated[Word | None, Query(description="Why, e.g. invalid_number.")] = None,
     source: Annotated[Word | None, Query(description="The write key's name.")] = None,
     event: Annotated[Word | None, Query(description="The event's name, as the payload has it.")] = None,
+    message_id: Annotated[MessageId | None, Query(description="The message's id, as it was sent or as `events` has it.")] = None,
     text: Annotated[Word | None, Query(description="Stands in the payload or in the explanation.")] = None,
     since: Annotated[When | None, Query(description="Refused at or after this moment.")] = None,
     until: Annotated[When | None, Query(description="Refused before this moment.")] = None,
 ) -> Filter:
-    return Filter(stage=stage, reason=reason, source=source, event=event, text=text, since=since, until=until)
+    wanted = Filter(
+        stage=stage, reason=reason, source=source, event=event, message_id=message_id, text=text, since=since, until=until
+    )
+    return letters.sealed(wanted, parts.sealing.sealer())
 
 
 def _show(parts: Parts, grant: Grant) -> letters.Show:

@@ -167,6 +167,19 @@ def test_what_came_is_sealed_opened_for_ops_and_masked_for_analysts(desk: Desk) 
     assert not any("li.na" in row[0] or "1381111" in row[0] for row in stored)
 
 
+def test_letters_are_found_by_message_id_as_sent_and_as_kept(desk: Desk) -> None:
+    kept = SEALER.message_id("m of +8613811112222")
+    named = desk.letter(order(0), message_id=kept)
+    desk.letter(order(1), message_id="m")
+    for asked in ("m%20of%20%2B8613811112222", kept):
+        found = desk.call("GET", f"/v1/dead-letters?message_id={asked}").json()["letters"]
+        assert [(one["id"], one["message_id"]) for one in found] == [(named, kept)]
+        assert desk.call("GET", f"/v1/dead-letters/summary?message_id={asked}").json()["open"] == 1
+    tried = {"filter": {"message_id": "m of +8613811112222"}, "dry_run": True}
+    assert [one["id"] for one in desk.call("POST", "/v1/dead-letters/replay", json=tried).json()["shown"]] == [named]
+    assert desk.call("GET", "/v1/dead-letters?message_id=of").json()["letters"] == []
+
+
 def test_letters_are_listed_searched_and_counted(desk: Desk) -> None:
     ids = [desk.letter(order(n), source="shop" if n % 2 else "till") for n in range(7)]
     other = desk.letter("{not json", "invalid_json", stage="resolve", source="", letter_id="", p=3, o=44)

@@ -202,7 +202,12 @@ def test_a_lone_persons_history_follows_a_login(redis_url: str) -> None:
 
 def test_what_cannot_be_read_is_a_dead_letter_and_stops_nobody(redis_url: str) -> None:
     platform = Platform(redis_url, 0, 0.0)
-    platform.log["events"][0] += [b"", b"{", b"[]", b'{"message_id":"x","kind":"track","time":-5,"received_at":1}']
+    platform.log["events"][0] += [
+        b"",
+        b'{"message_id":"mid","ki',
+        b"[]",
+        b'{"message_id":"x","kind":"track","time":-5,"received_at":1}',
+    ]
     platform.send(make_event("m1", "Order Completed", properties={"total": 5}))
     platform.send(make_event("m2", "Order Completed", properties={"order_id": "o", "total": "five"}))
     platform.send(make_event("m3", "Product Viewed", ids="user_id:NULL"))
@@ -214,6 +219,7 @@ def test_what_cannot_be_read_is_a_dead_letter_and_stops_nobody(redis_url: str) -
         ("resolve", "invalid_time"), ("resolve", "malformed"), ("resolve", "malformed"), ("resolve", "malformed"),
         ("resolve", "missing_identifier"),
     ]  # fmt: skip
+    assert sorted(letter.get("message_id", "") for letter in letters) == ["", "", "m1", "m2", "m3", "mid", "x"]
     (person,) = platform.profiles().values()
     assert person.events == 1
     assert person.attributes["big"].value == str(2**70)

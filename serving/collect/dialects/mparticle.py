@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cdp.errors import InvalidEvent
-from serving.collect.body import split
+from serving.collect.body import field_in, split
 from serving.collect.dialects.posthog import content_hash
-from serving.collect.draft import Answer, Draft, Incoming, Object, Opened, RefusedError, object_of, with_corrected
+from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RefusedError, object_of, with_corrected
 from serving.collect.finish import text
 
 MAX_REPORTED = 100
@@ -105,6 +105,18 @@ class MParticle:
         draft.library, draft.version = "mparticle", text(message.get("mp_sdk_version")) or text(app.get("sdk_version"))
         return draft
 
+    def id_of(self, message: Any) -> str:
+        """The event's own id, the request's, or a hash of the content."""
+        if isinstance(message, Broken):
+            return field_in(message.text, "event_id", "source_message_id") or ""
+        if not isinstance(message, dict):
+            return ""
+        events = message.get("events")
+        try:
+            return _id_of_event(message, events[0]) if isinstance(events, list) and events else _id_of_person(message)
+        except InvalidEvent:
+            return ""
+
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:
         """202 in any case, as mParticle; the events that became dead letters are listed."""
         if not refused and not opened.corrected:
@@ -160,15 +172,21 @@ def _own_id(data: Object) -> str:
 def _person(batch: Object) -> Draft:
     """What a batch says about its person."""
     deleted = batch.get("deleted_user_attributes")
-    request, stamp = text(batch.get("source_request_id")), _stamp(batch.get("timestamp_unixtime_ms"))
-    operation = "unset" if deleted else "user"
-    id_ = f"{request}:{operation}" if request else content_hash(batch) if stamp is not None else ""
+    id_, stamp = _id_of_person(batch), _stamp(batch.get("timestamp_unixtime_ms"))
     if not deleted:
         return Draft(kind="identify", message_id=id_, timestamp=stamp, traits=_traits(batch))
     if not isinstance(deleted, list) or not all(isinstance(name, str) for name in deleted):
         raise InvalidEvent("wrong_type", "deleted_user_attributes", "deleted_user_attributes must be a list of names.")
     names: Object = {_attribute(name): True for name in deleted}
     return Draft(kind="profile", event="unset", message_id=id_, timestamp=stamp, traits=names)
+
+
+def _id_of_person(batch: Object) -> str:
+    """The id of what a batch says about its person. Raises InvalidEvent if it cannot be written as JSON."""
+    request = text(batch.get("source_request_id"))
+    if request:
+        return f"{request}:{'unset' if batch.get('deleted_user_attributes') else 'user'}"
+    return content_hash(batch) if _stamp(batch.get("timestamp_unixtime_ms")) is not None else ""
 
 
 def _traits(batch: Object) -> Object:
@@ -195,11 +213,22 @@ def _event(batch: Object, event: Any) -> Draft:
     if understand is None:
         raise InvalidEvent("unsupported_type", "events[0].event_type", f"Events of type {type_[:40]!r} are not taken.")
     draft = understand(type_, data)
-    stamp = data.get("timestamp_unixtime_ms")
-    draft.timestamp = _stamp(batch.get("timestamp_unixtime_ms") if stamp is None else stamp)
-    hashed = {name: batch.get(name) for name in ("mpid", "user_identities")} | {"event": event}
-    draft.message_id = _own_id(data) or (content_hash(hashed) if draft.timestamp is not None else "")
+    draft.timestamp = _time_of(batch, data)
+    draft.message_id = _id_of_event(batch, event)
     return draft
+
+
+def _time_of(batch: Object, data: Object) -> Any:
+    stamp = data.get("timestamp_unixtime_ms")
+    return _stamp(batch.get("timestamp_unixtime_ms") if stamp is None else stamp)
+
+
+def _id_of_event(batch: Object, event: Any) -> str:
+    """The id of an event of a batch. Raises InvalidEvent if it cannot be written as JSON."""
+    given = event.get("data") if isinstance(event, dict) else None
+    data: Object = given if isinstance(given, dict) else {}
+    hashed = {name: batch.get(name) for name in ("mpid", "user_identities")} | {"event": event}
+    return _own_id(data) or (content_hash(hashed) if _time_of(batch, data) is not None else "")
 
 
 def _custom(type_: str, data: Object) -> Draft:

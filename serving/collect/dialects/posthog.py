@@ -18,7 +18,7 @@ import msgspec
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_EVENTS
 from cdp.seal import HASHED
-from serving.collect.body import split, unpack
+from serving.collect.body import field_in, split, unpack
 from serving.collect.dialects.posthog_fields import (
     DROPPED,
     EMAILS,
@@ -110,6 +110,18 @@ class PostHog:
         _interpret(draft, message, properties)
         draft.ids = _ids(event, message, properties, draft)
         return draft
+
+    def id_of(self, message: Any) -> str:
+        """uuid, `$insert_id`, or a hash of the content."""
+        if isinstance(message, Broken):
+            return field_in(message.text, "uuid", "$insert_id") or ""
+        if not isinstance(message, dict):
+            return ""
+        properties = message.get("properties")
+        try:
+            return _message_id(message, properties if isinstance(properties, dict) else {})
+        except InvalidEvent:
+            return ""
 
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:
         """Ok in any case; v1: for each event, where `drop` means that it became a dead letter."""

@@ -11,7 +11,7 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import EMPTY_OBJECT, Kind
-from serving.collect.body import decode_message, split, split_texts
+from serving.collect.body import decode_message, field_in, split, split_texts
 from serving.collect.draft import (
     Answer,
     Broken,
@@ -143,6 +143,16 @@ class Segment:
             library=text(name),
             version=text(version),
         )
+
+    def id_of(self, message: Any) -> str:
+        """`messageId`."""
+        if isinstance(message, Broken):
+            return field_in(message.text, "messageId") or ""
+        if isinstance(message, dict):
+            given = message.get("messageId")
+        else:
+            given = message.message_id if isinstance(message, Message) else None
+        return text(given)
 
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:
         """A success in any case; the messages that were not usable are listed, and those with another time counted."""

@@ -114,6 +114,13 @@ class Sensors:
             return _item(message, type_, properties)
         return _draft(message, type_, properties, opened)
 
+    def id_of(self, message: Any) -> str:
+        """A hash of the content."""
+        try:
+            return _message_id(message) if isinstance(message, dict) else ""
+        except InvalidEvent:
+            return ""
+
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:
         """An image to who asked for one; in debug mode a 400 that says what is wrong; else a success."""
         if opened.note == DEBUG:

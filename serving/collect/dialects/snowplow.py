@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cdp.errors import InvalidEvent
-from serving.collect.body import split
+from serving.collect.body import field_in, split
 from serving.collect.dialects.pixel import PIXEL
 from serving.collect.dialects.shop_names import shop_name
 from serving.collect.dialects.snowplow_entities import Described, context_of, described, entities_of, ids_of, listed, number
 from serving.collect.dialects.snowplow_shop import action_of, known_event, line_of, order_of
-from serving.collect.draft import Answer, Draft, Incoming, Object, Opened, RefusedError, with_corrected
+from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RefusedError, with_corrected
 from serving.collect.finish import text
 
 KEY_PREFIX = "wk_"
@@ -77,6 +77,12 @@ class Snowplow:
         _set_library(draft, text(message.get("tv")))
         read(draft, message, entities)
         return draft
+
+    def id_of(self, message: Any) -> str:
+        """`eid`."""
+        if isinstance(message, Broken):
+            return field_in(message.text, "eid") or ""
+        return text(message.get("eid")) if isinstance(message, dict) else ""
 
     def answer(self, opened: Opened, refused: Sequence[tuple[int, InvalidEvent]]) -> Answer:
         """An image to who asked for one; else a success, which lists the events that were not usable."""
