@@ -12,7 +12,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from cdp.errors import InvalidEvent
-from serving.collect.draft import Answer, Broken, Dialect, Draft, Incoming, Opened, RefusedError
+from serving.collect.draft import Answer, Broken, Dialect, Draft, Incoming, ItemDraft, Opened, RefusedError
 from serving.collect.finish import Arrival, Finish
 from tests.sealing import sealer
 
@@ -46,8 +46,17 @@ def _key(authorization: str) -> str:
 
 def taken(dialect: Dialect, request: Incoming) -> tuple[Opened, list[Draft], list[tuple[int, InvalidEvent]], Answer]:
     """What becomes of a request: drafts that pass the common checks, the errors of the others, and the answer."""
+    opened, drafts, refused, _, answer = taken_with_items(dialect, request)
+    return opened, drafts, refused, answer
+
+
+def taken_with_items(
+    dialect: Dialect, request: Incoming
+) -> tuple[Opened, list[Draft], list[tuple[int, InvalidEvent]], list[ItemDraft], Answer]:
+    """The same, with what was said of things that are not people."""
     opened = dialect.open(request)
     drafts: list[Draft] = []
+    items: list[ItemDraft] = []
     refused: list[tuple[int, InvalidEvent]] = []
     for index, message in enumerate(opened.messages):
         try:
@@ -58,9 +67,11 @@ def taken(dialect: Dialect, request: Incoming) -> tuple[Opened, list[Draft], lis
         except InvalidEvent as error:
             refused.append((index, error))
         else:
-            assert isinstance(draft, Draft)
-            drafts.append(draft)
-    return opened, drafts, refused, dialect.answer(opened, refused)
+            if isinstance(draft, Draft):
+                drafts.append(draft)
+            else:
+                items.append(draft)
+    return opened, drafts, refused, items, dialect.answer(opened, refused)
 
 
 def ids_of(draft: Draft) -> dict[str, Any]:

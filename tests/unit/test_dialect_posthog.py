@@ -22,7 +22,18 @@ from serving.collect.dialects.posthog import ROUTES, PostHog, is_anonymous, stat
 from serving.collect.draft import Answer, Draft, Opened, RefusedError
 from serving.collect.finish import Arrival
 from serving.collect.times import parse, skew_of
-from tests.unit.dialect_requests import NOW, bodies, captured, finish, ids_of, incoming, junk, never_raises, taken
+from tests.unit.dialect_requests import (
+    NOW,
+    bodies,
+    captured,
+    finish,
+    ids_of,
+    incoming,
+    junk,
+    never_raises,
+    taken,
+    taken_with_items,
+)
 
 VISITOR = "01a205a3-ab04-7cb8-875b-29134f84b5f8"
 BATCH = ROUTES["/batch/"]
@@ -34,7 +45,9 @@ def event(**fields: Any) -> dict[str, Any]:
 
 
 def read(message: Any) -> Draft:
-    return BATCH.read(message, Opened("k", []))
+    draft = BATCH.read(message, Opened("k", []))
+    assert isinstance(draft, Draft)
+    return draft
 
 
 def send(body: Any, target: str = "/batch/", method: str = "POST") -> tuple[Opened, list[Draft], list[Any], Answer]:
@@ -57,9 +70,9 @@ def test_browser() -> None:
     assert not refused
     assert [(draft.kind, draft.event) for draft in drafts] == [
         ("track", "Product Viewed"), ("track", "Order Completed"), ("identify", ""), ("profile", "set_once"), ("alias", ""),
-        ("group", ""), ("profile", "unset"),
+        ("profile", "unset"),
     ]  # fmt: skip
-    viewed, order, *_, group, unset = drafts
+    viewed, order, *_, unset = drafts
     assert list(ids_of(viewed)) == ["anonymous_id"] and ids_of(order) == {"user_id": "u-1"}
     assert viewed.properties["product_id"] == "p-9" and "token" not in viewed.properties
     assert viewed.context["page"] == {
@@ -69,7 +82,8 @@ def test_browser() -> None:
     assert viewed.context["campaign"] == {"name": "c11", "source": "baidu"}
     assert viewed.context["userAgent"].startswith("Mozilla/5.0") and viewed.context["timezone"] == "UTC"
     assert viewed.channel == "web" and viewed.properties["gclid"] == "G1"
-    assert group.traits == {"name": "Acme"} and group.properties["$group_type"] == "company"
+    (group,) = taken_with_items(ROUTES["/e/"], events)[3]
+    assert group.properties == {"name": "Acme"} and group.item_type == "company"
     assert unset.traits == {"plan": True}
 
 
@@ -77,7 +91,7 @@ def test_node() -> None:
     batch, v1 = captured("posthog_node")
     opened, drafts, refused, _ = taken(BATCH, batch)
     assert opened.key == "wk_node" and not refused
-    assert [draft.kind for draft in drafts] == ["track", "profile", "identify", "profile", "alias", "group"]
+    assert [draft.kind for draft in drafts] == ["track", "profile", "identify", "profile", "alias"]
     assert ids_of(drafts[2]) == {"user_id": "u-1", "anonymous_id": "a-1", "email": "a@b.cn"}
     assert ids_of(drafts[4]) == {"user_id": "u-1", "anonymous_id": "a-7"}
 
@@ -142,11 +156,11 @@ def test_python_package(options: dict[str, Any]) -> None:
     assert not errors
     assert [(draft.kind, draft.event) for draft in seen] == [
         ("track", "Order Completed"), ("profile", "set_once"), ("track", "Personless"), ("identify", ""), ("profile", "set_once"),
-        ("group", ""), ("alias", ""), ("page", ""),
+        ("alias", ""), ("page", ""),
     ]  # fmt: skip
-    order, _, personless, traits, once, group, alias, page = seen
+    order, _, personless, traits, once, alias, page = seen
     assert (order.library, ids_of(order), order.context) == ("posthog-python", {"user_id": "u-1"}, {})  # $os is the server's
-    assert list(ids_of(personless)) == ["anonymous_id"] and list(ids_of(group)) == ["anonymous_id"]
+    assert list(ids_of(personless)) == ["anonymous_id"]
     assert ids_of(traits) == {"user_id": "u-1", "email": "a@b.cn"} and once.traits == {"first_seen": "x"}
     assert ids_of(alias) == {"user_id": "u-1", "anonymous_id": "a-7"}
     assert page.context["page"] == {"url": "https://shop.cn/p?a=1"}
@@ -174,6 +188,31 @@ def test_what_the_python_package_sends_again(status: int, comes_again: bool, mod
         client.capture("Good", distinct_id="u-1")
         client.shutdown()
     assert len(seen) == comes_again
+
+
+@pytest.mark.parametrize("distinct_id", ["$company_acme", "u-1", "0197f2c5-0000-7000-8000-000000000000", None])
+def test_a_group_is_a_thing_and_makes_no_people(distinct_id: Any) -> None:
+    about = {"$group_type": "company", "$group_key": "acme", "$group_set": {"name": "Acme"}, "$set_once": {"x": 1}}
+    body = event(event="$groupidentify", distinct_id=distinct_id, properties=about)
+    _, drafts, refused, (item,), _ = taken_with_items(ROUTES["/e/"], incoming("POST", "/e/", body))
+    assert not drafts and not refused
+    assert (item.item_type, item.item_id, item.operation, item.properties) == ("company", "acme", "set", {"name": "Acme"})
+    assert item.message_id == body["uuid"]
+
+
+def test_a_group_without_type_or_key_is_a_dead_letter() -> None:
+    for about, field in (({"$group_key": "a"}, "$group_type"), ({"$group_type": "a", "$group_key": ""}, "$group_key")):
+        _, _, refused, _ = send(event(event="$groupidentify", properties=about), "/e/")
+        assert [(error.reason, error.field) for _, error in refused] == [("invalid_item", f"properties.{field}")]
+
+
+def test_the_groups_of_an_event_identify_nobody() -> None:
+    groups = {"$groups": {"company": "acme", "team": 7}}
+    _, (draft,), _, _ = send(event(properties=groups), "/e/")
+    assert set(ids_of(draft).values()) == {"u-1"} and draft.context["posthog"]["groups"] == groups["$groups"]
+    for nobody in ("$company_acme", "$team_7"):
+        _, drafts, refused, _ = send(event(distinct_id=nobody, properties=groups), "/e/")
+        assert not drafts and refused[0][1].reason == "missing_identifier"
 
 
 def test_answer_of_a_batch_with_a_dead_letter() -> None:

@@ -36,7 +36,7 @@ function calls() {
   client.alias({ distinctId: ann, alias: former })
   facts.event('alias', '', 'ann')
   client.groupIdentify({ groupType: 'company', groupKey: `c-${run}`, properties: { name: 'Tea Ltd' }, distinctId: ann })
-  facts.event('group', '', 'ann', { traits: { name: 'Tea Ltd' } })
+  facts.item('company', `c-${run}`, 'set', { name: 'Tea Ltd' })
   client.capture({ distinctId: ann, event: '$pageview', properties: { $current_url: `https://shop.example/${run}`, $title: `Page ${run}` } })
   facts.event('page', `Page ${run}`, 'ann')
   client.capture({ distinctId: ann, event: `bought ${run}`, properties: { n: 1, $set: { vip: true }, $set_once: { first: 'yes' } }, groups: { company: 'c' } })

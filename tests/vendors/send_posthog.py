@@ -46,7 +46,7 @@ def calls(facts: Facts, client: posthog.Posthog, run: str) -> None:
     client.alias(former, ann)
     facts.event("alias", "", "ann")
     client.group_identify("company", f"c-{run}", {"name": "Tea Ltd"}, distinct_id=ann)
-    facts.event("group", "", "ann", traits={"name": "Tea Ltd"})
+    facts.item("company", f"c-{run}", "set", {"name": "Tea Ltd"})
     client.capture(f"bought {run}", distinct_id=ann, properties={"$set": {"vip": True}, "n": 1}, groups={"company": f"c-{run}"})
     facts.event("track", f"bought {run}", "ann", properties={"n": 1})
     page = {"$current_url": f"https://shop.example/{run}?utm_source=wechat", "title": f"Page {run}"}

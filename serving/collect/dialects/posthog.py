@@ -34,7 +34,18 @@ from serving.collect.dialects.posthog_fields import (
     context_of,
     first_said,
 )
-from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RefusedError, object_of, with_corrected
+from serving.collect.draft import (
+    Answer,
+    Broken,
+    Draft,
+    Incoming,
+    ItemDraft,
+    Object,
+    Opened,
+    RefusedError,
+    object_of,
+    with_corrected,
+)
 from serving.collect.finish import text, too_deep
 
 MAX_UNPACKED = 20 * 1024 * 1024
@@ -43,6 +54,7 @@ SUCCESS = Answer(b'{"status":"Ok"}')
 
 ALIASES = ("$create_alias", "$merge_dangerously")
 PYTHON = "posthog-python"
+GROUP = "$groupidentify"
 
 # What posthog-js gives a visitor: a UUID of version 7 or, until 2023, five groups of hex digits of other lengths.
 _GIVEN = re.compile(
@@ -81,7 +93,7 @@ class PostHog:
             context={"library": {"name": library, "version": version}} if library else {},
         )
 
-    def read(self, message: Any, opened: Opened) -> Draft:
+    def read(self, message: Any, opened: Opened) -> Draft | ItemDraft:
         """One event."""
         if type(message) is not dict:
             raise InvalidEvent("wrong_type", "", "An event must be an object.")
@@ -92,6 +104,8 @@ class PostHog:
             raise InvalidEvent("missing_event", "event", "The event has no name.", 'Send "event".')
         properties = _properties(message)
         library = opened.context.get("library", {})
+        if event == GROUP:
+            return _group(message, properties, opened)
         draft = Draft(
             kind="track",
             event=event,
@@ -246,7 +260,7 @@ def _parts(message: Any) -> list[Any]:
 
     `$set` stays with an event; the first part keeps the message's id, the others add to it what they do.
     """
-    if not isinstance(message, dict):
+    if not isinstance(message, dict) or message.get("event") == GROUP:
         return [message]
     properties = message.get("properties")
     inside = properties if isinstance(properties, dict) else {}
@@ -322,11 +336,34 @@ def _interpret(draft: Draft, message: Object, properties: Object) -> None:
             done = _operation(message, properties, draft.event)
             draft.traits = {name: value for name, value in done.items() if value is not None}
             draft.kind, draft.event = "profile", draft.event[1:]
-        case "$groupidentify":
-            draft.traits = _operation({}, properties, "$group_set")
-            draft.kind, draft.event = "group", ""
         case "$create_alias" | "$merge_dangerously":
             draft.kind, draft.event = "alias", ""
+
+
+def _group(message: Object, properties: Object, opened: Opened) -> ItemDraft:
+    """A group is a thing, not a person: SDKs draw a `distinct_id` for it, such as ``$company_acme``, which is nobody's."""
+    type_, key = text(properties.get("$group_type")), text(properties.get("$group_key"))
+    for name, value in (("$group_type", type_), ("$group_key", key)):
+        if not value:
+            raise InvalidEvent("invalid_item", f"properties.{name}", "A group needs a type and a key.", f'Send "{name}".')
+    library = opened.context.get("library", {})
+    return ItemDraft(
+        item_type=type_,
+        item_id=key,
+        properties=_operation({}, properties, "$group_set"),
+        message_id=_message_id(message, properties),
+        timestamp=_timestamp(message, properties, opened),
+        library=text(properties.get("$lib")) or library.get("name", ""),
+        version=text(properties.get("$lib_version")) or library.get("version", ""),
+    )
+
+
+def _is_of_group(distinct_id: Any, properties: Object) -> bool:
+    """Whether it is what SDKs write for a group that an event is about, with nobody in it."""
+    groups = properties.get("$groups")
+    if not isinstance(groups, dict) or not isinstance(distinct_id, str):
+        return False
+    return any(distinct_id == f"${type_}_{text(key)}" for type_, key in groups.items())
 
 
 def _ids(event: str, message: Object, properties: Object, draft: Draft) -> Ids:
@@ -335,7 +372,7 @@ def _ids(event: str, message: Object, properties: Object, draft: Draft) -> Ids:
     if given is None or given == "":
         for where, name in ((message, "$distinct_id"), (properties, "distinct_id")):
             given = where.get(name) if given is None or given == "" else given
-    if isinstance(given, str) and given.lower() in NOBODY:
+    if (isinstance(given, str) and given.lower() in NOBODY) or _is_of_group(given, properties):
         given = None
     if event in ALIASES:
         return _alias_ids(given, properties, draft.library)
@@ -345,13 +382,13 @@ def _ids(event: str, message: Object, properties: Object, draft: Draft) -> Ids:
         raise InvalidEvent("missing_identifier", field, "The event says nobody.", "Send distinct_id.")
     named = event == "$identify"
     ids: Ids = []
-    if named or not (is_anonymous(given, properties) or (event == "$groupidentify" and _is_made_up(given))):
+    if named or not is_anonymous(given, properties):
         ids.append(("user_id", given, field))
     if not ids or _is_given(given):  # a member's id that looks like a visitor's: other messages may not know better
         ids.append(("anonymous_id", given, field))
     if named:
         ids.append(("anonymous_id", properties.get("$anon_distinct_id"), "properties.$anon_distinct_id"))
-    if draft.traits and draft.kind not in ("group", "profile"):
+    if draft.traits and draft.kind != "profile":
         ids += (
             ("phone", first_said(draft.traits, PHONES), "$set.phone"),
             ("email", first_said(draft.traits, EMAILS), "$set.email"),
@@ -394,11 +431,6 @@ def is_anonymous(distinct_id: Any, properties: Object) -> bool:
 def _is_given(distinct_id: Any) -> bool:
     """Whether it has the form of what PostHog's browser and mobile SDKs give to visitors."""
     return isinstance(distinct_id, str) and _GIVEN.fullmatch(distinct_id) is not None
-
-
-def _is_made_up(distinct_id: Any) -> bool:
-    """Whether an SDK drew it for an event about a group, without anybody in it."""
-    return isinstance(distinct_id, str) and (distinct_id.startswith("$") or _UUID.fullmatch(distinct_id) is not None)
 
 
 def _message_id(message: Object, properties: Object) -> str:

@@ -7,6 +7,7 @@ addEventListener('unhandledrejection', (event) => facts.errors.push(String(event
 
 export const event = (kind, name, person = '', more = {}) => facts.sent.push({ kind, event: name, person, ...more })
 export const person = (name, ids, attributes = {}, absent = []) => { facts.people[name] = { ids, attributes, absent } }
+export const item = (item_type, item_id, operation, properties) => facts.items.push({ item_type, item_id, operation, properties })
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
 
 async function wait(path, count, wanted) {
