@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
+from cdp.secrets import hide_in_text
+
 _AT = re.compile(r"@|%(?:25)*40")
 _LOCAL = re.compile(r"[^\s\"\\<>()\[\],;:@/?&=#{}|~]{1,200}\Z")
 _DOMAIN = re.compile(r"(?:[\w-]{1,63}\.){1,8}([^\W\d_]{2,24})(?![\w@])")
@@ -80,5 +82,6 @@ def mask(value: str) -> str:
 
 
 def mask_all(text: str) -> str:
-    """A text in which phones and e-mail addresses are masked: for logs and explanations."""
+    """A text in which phones and e-mail addresses are masked, and secrets hidden: for logs and explanations."""
+    text = hide_in_text(text)
     return replace_phones(replace_emails(text, mask) if has_at(text) else text, mask)

@@ -1,4 +1,4 @@
-"""Drill: phones and e-mail addresses in every request there is; afterwards none of them rests anywhere.
+"""Drill: phones, e-mail addresses and secrets in every request there is; afterwards none of them rests anywhere.
 
 Looked through are the bytes of every file of the platform, all records of all topics, every value in Redis and all texts in
 ClickHouse. That the search sees something is shown by the run's ids, which are not personal and must be found everywhere.
@@ -27,7 +27,7 @@ from cdp.errors import CdpError
 from cdp.settings import Settings
 from cdp.topics import Names
 from loadtest.drill_bad_input import wait_until_settled
-from loadtest.planted import Planted, Sent, plant, requests
+from loadtest.planted import Planted, Sent, keyed, plant, requests
 from loadtest.scan import Search, scan_files
 from loadtest.stack import Access, environment, read_ledger
 
@@ -81,7 +81,7 @@ def drill_privacy(settings: Settings, access: Access, people: int, seed: int, te
     time.sleep(1.5)  # the collector heeds it within a second
     tell(f"sending what {people:,} people send")
     for number in range(people):
-        for sent in requests(planted, number):
+        for sent in (*requests(planted, number), *keyed(planted, number)):
             api.ask(sent.method, sent.target, sent.body, _headers(sent, access.write_key))
     _import(settings, planted, people, access)
     wait_until_settled(lambda: read_ledger(access), SETTLE_SECONDS)

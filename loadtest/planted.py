@@ -237,4 +237,38 @@ def _mapping(phone: str, email: str, run: str) -> Iterator[Sent]:
     yield _json("mapping", "/v1/mappings/shopify", [order, {**order, "total_price": f"{phone} {email}"}])
 
 
+def keyed(planted: Planted, number: int) -> Iterator[Sent]:
+    """What one person's apps, shops and servers send with write keys and tokens in it, where none belongs, and where some do.
+
+    Each secret has the form that the platform draws, and the word of all addresses in it.
+    """
+    email, run = planted.email(number), f"{planted.run}-k{number}"
+    key, token = (f"{kind}_{email.partition('@')[0]:x<32}" for kind in ("wk", "tk"))
+    inner = quote(f"/?key={key}", safe="")
+    properties = {
+        "token": key, "Authorization": f"Bearer {token}", "lines": f"first\n{key}", "deep": [{key: [token]}],
+        "landing": f"https://shop.example.com/p?writeKey={key}&u={inner}",
+    }  # fmt: skip
+    context = {"writeKey": key, "api_key": token, "page": {"url": f"https://shop.example.com/?token={token}", "path": "/"}}
+    for event in ("Keyed", "x" * 600):
+        track = {"type": "track", "event": event, "userId": run, "messageId": f"{run}-{event[:5]}"}
+        whole = {**track, "writeKey": key, "properties": properties, "context": context}
+        yield _json("segment", "/v1/batch", {"batch": [whole, {**track, "properties": {"token": key}}], "context": {"key": key}})
+        yield _json("jitsu", "/api/s/event", whole)
+        posthog = {"event": event, "distinct_id": run, "token": key, "api_key": key, "properties": properties}
+        yield _json("posthog", "/batch/", {"batch": [posthog], "api_key": key})
+        sensors = {"type": "track", "event": event, "distinct_id": run, "time": 1795380000000, "token": key, "project": key}
+        yield _json("sensors", f"/sa?token={key}", {**sensors, "properties": properties})
+        page = {"e": "se", "se_ac": event, "aid": key, "uid": run, "url": f"https://shop.example.com/?key={key}", "p": "web"}
+        yield _json("snowplow", "/com.snowplowanalytics.snowplow/tp2", {"data": [page]})
+        yield Sent("snowplow", "GET", f"/i?{urlencode(page | {'key': key})}")
+        custom = {"event_type": "custom_event", "data": {"event_name": event, "custom_attributes": properties}}
+        yield _json("mparticle", "/v2/events", {"user_identities": {"customer_id": run}, "api_key": key, "events": [custom]})
+    order = {
+        "order_id": run, "status": "paid", "placed_at": "2026-11-20T10:00:00Z", "currency": "CNY", "total": 9,
+        "properties": properties,
+    }  # fmt: skip
+    yield _json("orders", f"/v1/orders?key={key}", {"orders": [order, {**order, "order_id": key, "currency": key}]})
+
+
 MAKERS = (_segment, _jitsu, _sensors, _posthog, _snowplow, _mparticle, _orders, _members, _mapping)

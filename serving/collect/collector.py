@@ -22,6 +22,7 @@ from cdp.errors import InvalidEvent, Unavailable
 from cdp.events import EMPTY_OBJECT, DeadLetter, encode
 from cdp.mask import mask_all
 from cdp.seal import LETTER
+from cdp.secrets import hide
 from cdp.topics import Names
 from rules.seal import Sealer
 from serving import metrics
@@ -113,6 +114,8 @@ class Collector:
         grant = self.credentials.known(key or opened.key)
         (message,) = opened.messages
         if not isinstance(grant, Grant) or not _is_free(grant) or not isinstance(message, Message):
+            return None
+        if _is_inside(body, self._used(grant, key, opened.key)):
             return None
         skew = skew_of(opened.sent_at, received_at)
         agent = headers.get(b"user-agent", b"").decode("latin-1")
@@ -206,6 +209,11 @@ class Collector:
             found = await self.credentials.grant(secret)
         return found if isinstance(found, Grant) and found.role is None else None
 
+    def _used(self, grant: Grant, *secrets: str) -> tuple[str, ...]:
+        """Those of some secrets that are a write key's."""
+        found = ((secret, self.credentials.known(secret)) for secret in dict.fromkeys(secrets) if secret)
+        return tuple(secret for secret, its in found if isinstance(its, Grant) and its.name == grant.name)
+
     def charge(self, grant: Grant, events: int) -> None:
         """Count events against a key's quota. Raises RefusedError 429 if it is used up."""
         wait = self.quota.take(grant.name, grant.quota_rate, grant.quota_burst, events)
@@ -218,7 +226,8 @@ class Collector:
         if request.method == "OPTIONS":
             return Reply(204, JSON, b"", _cross_origin(request) + _preflight(request))
         opened = dialect.open(incoming)
-        grant = await self.grant_of(incoming.key, opened.key, _key_in(incoming.query), app=opened.app)
+        secrets = incoming.key, opened.key, _key_in(incoming.query)
+        grant = await self.grant_of(*secrets, app=opened.app)
         if grant.origins is not ANY_ORIGIN:
             _check_origin(incoming.headers.get("origin", ""), grant)
         if grant.quota_rate is not None:
@@ -226,9 +235,9 @@ class Collector:
         arrival = Arrival(
             grant.name, received_at, skew_of(opened.sent_at, received_at), opened.timestamp,
             client_of(request, incoming.headers.get("x-forwarded-for", "") if self.trust_proxy else ""),
-            incoming.headers.get("user-agent", ""),
+            incoming.headers.get("user-agent", ""), secrets=self._used(grant, *secrets),
         )  # fmt: skip
-        records, refused = await self._map(dialect, opened, arrival)
+        records, refused = await self._map(dialect, opened, arrival, incoming.body)
         corrected = sum(record.corrected for record in records)
         if corrected:
             opened = opened._replace(corrected=corrected)
@@ -240,13 +249,13 @@ class Collector:
         return replying(dialect.answer(opened, refused), request)
 
     async def _map(
-        self, dialect: Dialect, opened: Opened, arrival: Arrival
+        self, dialect: Dialect, opened: Opened, arrival: Arrival, body: bytes
     ) -> tuple[list[Record], list[tuple[int, InvalidEvent]]]:
         """Records for the broker, and what is wrong with the messages that became dead letters."""
         records: list[Record] = []
         refused: list[tuple[int, InvalidEvent]] = []
         quick: Callable[[Message], Record | None] = _never
-        if self.quick is not None and type(dialect) is Segment:
+        if self.quick is not None and type(dialect) is Segment and not _is_inside(body, arrival.secrets):
             quick = self.quick.of(dialect.said, opened, arrival)
         for start in range(0, len(opened.messages), EVENTS_BETWEEN_BREATHS):
             if start:
@@ -280,6 +289,11 @@ class Collector:
 def client_of(request: Request, forwarded: str) -> str:
     """The client's address; a proxy of ours adds it at the end of what others may have written, "" if none is trusted."""
     return forwarded.rpartition(",")[2].strip() if forwarded else request.ip
+
+
+def _is_inside(body: bytes, secrets: tuple[str, ...]) -> bool:
+    """Whether a secret of another form than ours stands in a body: whoever passes texts on would not notice it."""
+    return any(not secret.startswith(("wk_", "tk_")) and secret.encode() in body for secret in secrets)
 
 
 def _is_free(grant: Grant) -> bool:
@@ -317,22 +331,25 @@ def dead_letter(
         stage="collect",
         reason=error.reason,
         time=arrival.received_at,
-        payload=sealer.whole(LETTER, text[:MAX_PAYLOAD].decode("utf-8", "replace")),
+        payload=sealer.whole(LETTER, hide(text[:MAX_PAYLOAD], arrival.secrets, arrival.source).decode("utf-8", "replace")),
         field=mask_all(error.field),
-        detail=sealer.explanation(str(error)[:1000], error.field),
+        detail=sealer.explanation(hide(str(error)[:1000].encode("utf-8", "replace"), arrival.secrets).decode(), error.field),
         message_id=sealer.message_id(mend_text(message_id[:MAX_MESSAGE_ID])),
         source=arrival.source,
         letter_id=uuid4().hex,
         dialect=dialect.name,
-        request=_request_of(opened, sealer),
+        request=_request_of(opened, arrival, sealer),
     )
 
 
-def _request_of(opened: Opened, sealer: Sealer) -> msgspec.Raw:
+def _request_of(opened: Opened, arrival: Arrival, sealer: Sealer) -> msgspec.Raw:
     """What the request said for all of its messages: a JSON text that holds the sealed object; {} if it said nothing."""
     said = {"sent_at": opened.sent_at, "timestamp": opened.timestamp, "context": opened.context or None}
     given = {name: value for name, value in said.items() if value is not None}
-    return msgspec.Raw(encode(sealer.whole(LETTER, _encode_anything(given).decode()))) if given else EMPTY_OBJECT
+    if not given:
+        return EMPTY_OBJECT
+    written = hide(_encode_anything(given), arrival.secrets, arrival.source)
+    return msgspec.Raw(encode(sealer.whole(LETTER, written.decode())))
 
 
 def _incoming(request: Request, limit: int) -> Incoming:

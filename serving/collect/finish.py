@@ -17,6 +17,7 @@ from cdp.clock import DAY, SECOND
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_EVENTS, Event, Identifier, Item, Kind, Source, encode
 from cdp.identity import TRAITS
+from cdp.secrets import hide
 from cdp.values.identifiers import read_identifier, reads_as_itself
 from cdp.values.texts import is_error, trim
 from rules.seal import Sealer
@@ -53,6 +54,7 @@ class Arrival(NamedTuple):
         timestamp: of the request, for messages that lack one.
         ip, agent: the client's address and User-Agent.
         replay_of: position of the dead letter that is being repaired.
+        secrets: what the request said to be let in, which is kept nowhere: the name `source` stands in its place.
     """
 
     source: str
@@ -62,6 +64,7 @@ class Arrival(NamedTuple):
     ip: str = ""
     agent: str = ""
     replay_of: str = ""
+    secrets: tuple[str, ...] = ()
 
 
 class Enrich(Protocol):
@@ -112,8 +115,9 @@ class Finish:
         except (msgspec.DecodeError, UnicodeError) as error:
             raise InvalidEvent("invalid_json", "", f"The event is not valid JSON: {error}.") from error
 
-    def _record(self, topic: str, key: str, value: bytes, *, corrected: bool) -> Record:
-        """The record, if it is not too large or too deep."""
+    def _record(self, topic: str, key: str, value: bytes, arrival: Arrival, *, corrected: bool) -> Record:
+        """The record without secrets, if it is not too large or too deep."""
+        value = hide(value, arrival.secrets, arrival.source)
         if len(value) > self.max_bytes:
             raise too_large(self.max_bytes)
         if may_be_deep(value) and _depth(msgspec.json.decode(value)) > MAX_DEPTH:
@@ -155,7 +159,7 @@ class Finish:
             traffic=traffic,
         )
         key = _key(ids) if ids else f"{TRAITS}:{event.message_id}"
-        return self._record(self.events, key, encode(event), corrected=TIME_CORRECTED in note)
+        return self._record(self.events, key, encode(event), arrival, corrected=TIME_CORRECTED in note)
 
     def _item(self, draft: ItemDraft, arrival: Arrival) -> Record:
         time, replaced = event_time(draft.timestamp, False, arrival.skew or 0, arrival.received_at, lambda: True)
@@ -169,7 +173,7 @@ class Finish:
             operation=draft.operation, properties=msgspec.Raw(sealer.properties(encode(draft.properties))),
             source=Source(arrival.source, sealer.label(draft.library), draft.version, arrival.replay_of),
         )  # fmt: skip
-        return self._record(self.items, f"{item.item_type}:{item.item_id}", encode(item), corrected=replaced)
+        return self._record(self.items, f"{item.item_type}:{item.item_id}", encode(item), arrival, corrected=replaced)
 
 
 def too_large(limit: int) -> InvalidEvent:

@@ -13,6 +13,7 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import EMPTY_OBJECT, Identifier, Kind, Source, encode
+from cdp.secrets import may_hold_secret
 from cdp.values.identifiers import reads_as_itself
 from rules.seal import Sealer, has_signs, may_hold_personal
 from serving.collect.dialects.segment import Message, Segment
@@ -214,7 +215,7 @@ class Quick:
         channel, store = sealer.label(text(draft.channel)), sealer.label(text(draft.store))
         bot, traffic = self._finish.enrich(draft, arrival.ip, arrival.agent) if self._finish.enrich is not None else (False, "")
         written = sealer.context(encode(draft.context))
-        if may_be_deep(written):
+        if may_be_deep(written) or may_hold_secret(written):
             return None
         source = Source(arrival.source, sealer.label(draft.library), draft.version)
         follows = _Follows(source, channel or DEFAULT_CHANNEL.get(kind, ""), store, bot, traffic)
@@ -298,7 +299,9 @@ def _sealed(traits: msgspec.Raw, sealer: Sealer) -> msgspec.Raw | None:
 
 
 def _sound(text_: bytes) -> Object | None:
-    """The object of a text that everybody reads in the same way; None if the general way has to look."""
+    """The object of a text that everybody reads in the same way, with no secret in it; None if the general way has to look."""
+    if may_hold_secret(text_):
+        return None
     try:
         found = decode_object(text_)
         return None if says_twice(text_, found) else found

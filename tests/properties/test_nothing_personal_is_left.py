@@ -13,7 +13,8 @@ from cdp.errors import InvalidEvent
 from cdp.events import encode
 from cdp.mask import replace_emails
 from cdp.seal import LETTER, sealed_in
-from loadtest.planted import MAKERS, Sent, plant, requests
+from cdp.secrets import hide
+from loadtest.planted import MAKERS, Sent, keyed, plant, requests
 from loadtest.scan import Search
 from serving.collect.collector import dead_letter
 from serving.collect.dialects.segment import Message, Segment
@@ -55,9 +56,19 @@ def records(sent: Sent) -> list[Record]:
         except InvalidEvent as error:
             text = message.text if isinstance(message, Broken) else msgspec.json.encode(message, enc_hook=str)
             letter = dead_letter(dialect, text, error, opened, ARRIVAL, SEALER)
-            assert RING.open(LETTER, sealed_in(letter.payload)) == text.decode("utf-8", "replace")
+            assert RING.open(LETTER, sealed_in(letter.payload)) == hide(text).decode("utf-8", "replace")
             made.append(Record("letters", "shop", encode(letter)))
     return made
+
+
+def test_no_dialect_leaves_a_secret() -> None:
+    search, kept = Search(PLANTED), 0
+    for sent in keyed(PLANTED, 7):
+        if sent.target.partition("?")[0] in PATHS:
+            for record in records(sent):
+                search.look(f"{sent.dialect} {record.topic}", record.key.encode() + b" " + record.value)
+                kept += 1
+    assert kept == 16 and not search.found, search.examples
 
 
 @pytest.mark.parametrize("kind", range(len(MAKERS)))

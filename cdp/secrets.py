@@ -1,0 +1,52 @@
+"""Take secrets out of what is written down: a write key or a token in a fact could be used by whoever may read facts. Pure.
+
+A secret that the platform drew is known by its form. One that was brought along from elsewhere has any form: it is known where
+it was just used.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from urllib.parse import quote
+
+import msgspec
+
+HIDDEN = "***"
+_OPENINGS = (b"wk_", b"tk_")
+# Not within a longer word, such as sealed text; but an escape of JSON or of an address may stand before it.
+_BEFORE = r"(?:(?<![A-Za-z0-9_\-])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[bfnrt]))"
+_DRAWN = _BEFORE + r"[wt]k_[A-Za-z0-9_\-]{32}(?![A-Za-z0-9_\-])"
+_IN_BYTES, _IN_TEXT = re.compile(_DRAWN.encode()), re.compile(_DRAWN)
+
+
+def may_hold_secret(text: bytes) -> bool:
+    """Whether there may be a secret that the platform drew in a text: quick, and true of every text that has one."""
+    return _OPENINGS[0] in text or _OPENINGS[1] in text
+
+
+def hide(text: bytes, used: Iterable[str] = (), name: str = HIDDEN) -> bytes:
+    """A JSON text without secrets.
+
+    Args:
+        used: secrets that are the write key `name`: this stands in their place, and HIDDEN in that of all others.
+    """
+    for secret in used:
+        for form in _forms(secret):
+            if form in text:
+                text = text.replace(form, _inner(name))
+    return _IN_BYTES.sub(HIDDEN.encode(), text) if may_hold_secret(text) else text
+
+
+def hide_in_text(text: str) -> str:
+    """A plain text without secrets that the platform drew."""
+    return _IN_TEXT.sub(HIDDEN, text) if "wk_" in text or "tk_" in text else text
+
+
+@lru_cache(maxsize=4096)
+def _forms(secret: str) -> tuple[bytes, ...]:
+    """How a secret is written in JSON, and in an address in it."""
+    return tuple(dict.fromkeys((_inner(secret), quote(secret, safe="").encode())))
+
+
+def _inner(value: str) -> bytes:
+    return msgspec.json.encode(value)[1:-1]
