@@ -14,11 +14,12 @@ Kind = Literal[
     "track", "identify", "page", "screen", "alias", "order", "profile", "group", "unbind", "decision", "tick", "command"
 ]
 
+ORDER_PLACED = "Order Placed"
 ORDER_COMPLETED = "Order Completed"
 ORDER_REFUNDED = "Order Refunded"
 ORDER_CANCELLED = "Order Cancelled"
 ORDER_ID = "order_id"  # the type of the identifier that an order is known by
-ORDER_EVENTS = frozenset({ORDER_COMPLETED, ORDER_REFUNDED, ORDER_CANCELLED})
+ORDER_EVENTS = frozenset({ORDER_PLACED, ORDER_COMPLETED, ORDER_REFUNDED, ORDER_CANCELLED})
 
 NAMED_KINDS = frozenset({"track", "order"})  # their `event` says what was done
 UNNAMED_KINDS = {"page": "Page Viewed", "screen": "Screen Viewed"}  # theirs is a title; rules know them by these names

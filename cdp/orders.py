@@ -9,15 +9,17 @@ from typing import Any, Literal
 import msgspec
 
 from cdp.errors import InvalidEvent
-from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
+from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_PLACED, ORDER_REFUNDED, is_order
 from cdp.profile import MONEY
 from cdp.values.amounts import read_amount, round_places
 from cdp.values.identifiers import read_identifier
 from cdp.values.texts import is_error, trim
 
-Status = Literal["completed", "refunded", "cancelled"]
+Status = Literal["placed", "completed", "refunded", "cancelled"]
 
-STATUS: dict[str, Status] = {ORDER_COMPLETED: "completed", ORDER_REFUNDED: "refunded", ORDER_CANCELLED: "cancelled"}
+STATUS: dict[str, Status] = {
+    ORDER_PLACED: "placed", ORDER_COMPLETED: "completed", ORDER_REFUNDED: "refunded", ORDER_CANCELLED: "cancelled",
+}  # fmt: skip
 MAX_AMOUNT = 10**13 * MONEY  # what a Decimal(18, 4) column holds, with room for sums
 MAX_LINES = 10_000
 MAX_VERSION = 2**63 - 2  # the number above it means: a cancellation without a version
@@ -40,9 +42,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class OrderEvent:
-    """What an order event says. `amount` is signed, 1/10,000: refunds are negative; None: the event does not say.
+    """What an order event says.
 
-    `version`: the source's count of the order's versions, of which the highest stands; 0: it counts none.
+    Attributes:
+        status: ``placed``: the order is not paid, whatever an older version says.
+        amount: signed, 1/10,000: refunds are negative; None: the event does not say.
+        version: the source's count of the order's versions, of which the highest stands; 0: it counts none.
+        refund_id: the source's own number of a refund: the same refund of an order counts once; "": it has none.
     """
 
     order_id: str
@@ -53,10 +59,22 @@ class OrderEvent:
     currency: str
     lines: tuple[Line, ...]
     version: int = 0
+    refund_id: str = ""
+
+
+def read_order(kind: str, event: str, properties: bytes | msgspec.Raw) -> OrderEvent | None:
+    """What an event says about an order; None if that is nothing. Raises InvalidEvent as `parse_order` does.
+
+    An order that was placed says something only by its version: that it is not paid any more. Without one, or without a
+    number, it is an event like any other.
+    """
+    if not is_order(kind, event):
+        return None
+    return _parse_placed(properties) if event == ORDER_PLACED else parse_order(event, properties)
 
 
 def parse_order(event: str, properties: bytes | msgspec.Raw) -> OrderEvent:
-    """Read an order event. Raises InvalidEvent with the field's name.
+    """Read the event of an order that was paid, refunded or cancelled. Raises InvalidEvent with the field's name.
 
     The amount is `total` (or `revenue`, or `value`); if none is given, the sum of the lines. Lines of refunds and
     cancellations count negative, whichever sign the source sends; lines of completed orders are kept as sent.
@@ -68,7 +86,7 @@ def parse_order(event: str, properties: bytes | msgspec.Raw) -> OrderEvent:
     if not order_id:
         raise InvalidEvent("missing_order_id", "properties.order_id", f"{event} has no order_id.", "Send properties.order_id.")
     version = values.get("version")
-    if version is not None and not (type(version) is int and 0 <= version <= MAX_VERSION):
+    if version is not None and not _is_version(version):
         raise InvalidEvent("invalid_number", "properties.version", "properties.version must be an integer, 0 or more.")
     status = STATUS[event]
     products = values.get("products") or []
@@ -92,7 +110,30 @@ def parse_order(event: str, properties: bytes | msgspec.Raw) -> OrderEvent:
         currency=_text(values.get("currency")).upper()[:8],
         lines=lines,
         version=version or 0,
+        refund_id=_id(values.get("refund_id"), "properties.refund_id") if status == "refunded" else "",
     )
+
+
+def _parse_placed(properties: bytes | msgspec.Raw) -> OrderEvent | None:
+    values = _decode(properties)
+    if not isinstance(values, dict):
+        return None
+    version = values.get("version")
+    if not version or not _is_version(version):
+        return None
+    try:
+        order_id = _id(values.get("order_id"), "properties.order_id")
+    except InvalidEvent:
+        return None
+    if not order_id:
+        return None
+    return OrderEvent(
+        order_id, "placed", _text(values.get("customer_id")), None, 0, _text(values.get("currency")).upper()[:8], (), version
+    )
+
+
+def _is_version(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_VERSION
 
 
 def _line(index: int, product: Any, back: bool) -> Line:

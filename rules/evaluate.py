@@ -64,7 +64,7 @@ class Context:
     def _count_orders(self) -> dict[int | None, OrderFigures]:
         figures = {days: OrderFigures() for days in self.windows}
         for order in self.profile.orders.values():
-            if order.is_cancelled:
+            if not order.stands:
                 continue
             refunded = order.refunded
             if order.placed is not None:
@@ -80,7 +80,7 @@ class Context:
 
     def order_time(self, last: bool) -> int | None:
         """Time of the first or last order that stands."""
-        times = [o.placed.time for o in self.profile.orders.values() if o.placed is not None and not o.is_cancelled]
+        times = [o.placed.time for o in self.profile.orders.values() if o.placed is not None and o.stands]
         return (max(times) if last else min(times)) if times else None
 
     def top_category(self, days: int | None) -> str | None:

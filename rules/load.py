@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
-from cdp.events import ORDER_EVENTS
+from cdp.events import ORDER_EVENTS, ORDER_PLACED
 from rules.entries import Entry, InvalidRule, read_file
 from rules.identity.load import load_identity_rules
 from rules.model import Occasion, RuleBook, State, TagRule, TriggerRule
@@ -15,6 +15,7 @@ __all__ = ["CHANNELS", "SHIPPED", "TAG_TYPES", "InvalidRule", "attributes", "loa
 SHIPPED = Path(__file__).parent
 CHANNELS = ("webhook", "log")
 TAG_TYPES = ("text", "number", "yes_no", "time")
+_NUMBERED = ORDER_EVENTS - {ORDER_PLACED}  # their events always have an order's number
 
 
 @lru_cache(maxsize=8)
@@ -91,8 +92,8 @@ def _trigger(entry: Entry) -> TriggerRule:
     occasion = entry.choose("occasion", get_args(Occasion))
     if occasion == "message" and "time" in on:
         raise entry.fail("occasion", "'message' needs an event: time has no message")
-    if occasion == "order" and not ORDER_EVENTS.issuperset(on):
-        raise entry.fail("occasion", f"'order' goes with {', '.join(sorted(ORDER_EVENTS))}")
+    if occasion == "order" and not _NUMBERED.issuperset(on):
+        raise entry.fail("occasion", f"'order' goes with {', '.join(sorted(_NUMBERED))}")
     rule = TriggerRule(
         name=entry.take("name", str),
         title=entry.take("title", str),

@@ -17,11 +17,10 @@ from cdp.events import (
     Merge,
     Source,
     TagChanges,
-    is_order,
     message_id_in,
 )
 from cdp.hosts import host_of
-from cdp.orders import Line, OrderEvent, parse_order
+from cdp.orders import Line, OrderEvent, read_order
 from sinks.tables import ARRIVED, OVERRIDES, TABLES
 
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -129,7 +128,7 @@ def add_fact(rows: Rows, value: bytes, partition: int, offset: int) -> None:
             )
         )  # fmt: skip
         return
-    order = parse_order(fact.event, fact.properties) if not fact.bot and is_order(fact.kind, fact.event) else None
+    order = read_order(fact.kind, fact.event, fact.properties) if not fact.bot else None
     context = _context(fact.context)
     campaign = context.campaign or _NO_CAMPAIGN
     page = context.page or _NO_PAGE
@@ -157,6 +156,7 @@ def _add_order(rows: Rows, fact: FactEvent, order: OrderEvent, ids: dict[str, st
     rows["orders"].append(
         (
             *who, order.status, order.quantity, order.amount or 0, order.currency, len(order.lines), order.version,
+            order.refund_id, int(order.status == "refunded" and order.amount is None),
             fact.channel, fact.store, fact.message_id, *position, 0,
         )
     )  # fmt: skip

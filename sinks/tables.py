@@ -41,7 +41,8 @@ _ALL = (
         "orders",
         (
             *_TIMES, *_PART, *_texts("customer_id", "order_id", "status"), ("quantity", "quantity"), ("amount", "money"),
-            *_texts("currency"), ("items", "u32"), ("version", "u64"), *_texts("channel", "store", "message_id"), *POSITION,
+            *_texts("currency"), ("items", "u32"), ("version", "u64"), *_texts("refund_id"), ("full_refund", "u8"),
+            *_texts("channel", "store", "message_id"), *POSITION,
         ),
     ),
     Table(

@@ -8,9 +8,9 @@ import xxhash
 
 from cdp.clock import DAY, Calendar
 from cdp.errors import InvalidEvent
-from cdp.events import ORDER_ID, is_order
+from cdp.events import ORDER_ID
 from cdp.operations import check_operation
-from cdp.orders import MAX_AMOUNT, OrderEvent, parse_order
+from cdp.orders import MAX_AMOUNT, OrderEvent, read_order
 from cdp.profile import FINAL, FULL_REFUND, ID_DIGEST, MARK, MONEY, PAYLOAD_DIGEST, Moment, Order, Placed, Profile, newer_seal
 from cdp.values.times import BIRTHDAY
 from rules.compile_python import CompiledRules
@@ -78,7 +78,7 @@ class Measure:
         if event.bot or event.kind in SILENT_KINDS:
             return SILENT
         traits = {} if bytes(event.traits) in _NO_OBJECT else _object(event.traits, "traits")
-        order = parse_order(event.event, event.properties) if is_order(event.kind, event.event) else None
+        order = read_order(event.kind, event.event, event.properties)
         properties = _object(event.properties, "properties") if event.name in self._reads_properties else {}
         operation = _operation(event, traits)
         kept = {name: _storable(value) for name, value in traits.items()}
@@ -178,9 +178,26 @@ def apply_order(profile: Profile, order: OrderEvent, time: int, digest: int) -> 
                         categories[line.category] = categories.get(line.category, 0) + line.amount
                 entry.placed = Placed(time, digest, order.amount or 0, order.quantity, order.currency, categories, order.version)
         case "refunded":
-            entry.refunds[digest] = (time, FULL_REFUND if order.amount is None else -order.amount, order.currency)
+            _apply_refund(entry, order, time, digest)
         case "cancelled":
             entry.cancelled = max(entry.cancelled or 0, order.version or FINAL)
+        case "placed":
+            entry.unpaid = max(entry.unpaid, order.version)
+
+
+def _apply_refund(entry: Order, order: OrderEvent, time: int, digest: int) -> None:
+    """A refund with an id of its own counts once, whatever its messages are called; of several the latest stands."""
+    refund = (time, FULL_REFUND - order.version if order.amount is None else -order.amount, order.currency)
+    if not order.refund_id:
+        entry.refunds[digest] = refund
+        return
+    entry.refunds.pop(digest, None)  # older profiles have it under its message
+    add_refund(entry, xxhash.xxh3_64_intdigest(order.refund_id.encode()), refund)
+
+
+def add_refund(entry: Order, key: int, refund: tuple[int, int, str]) -> None:
+    """Of one refund that was told several times, the latest stands; of one time, the larger."""
+    entry.refunds[key] = max(refund, entry.refunds.get(key, refund))
 
 
 def precedence(placed: Placed) -> tuple[int, int, int]:

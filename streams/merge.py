@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from cdp.profile import Moment, Order, Profile, newer_seal
 from streams.attributes import combine
-from streams.measure import precedence, record_moment
+from streams.measure import add_refund, precedence, record_moment
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -53,6 +53,8 @@ def _merge_order(into: Order, other: Order) -> None:
         placed = into.placed
         if placed is None or precedence(other.placed) > precedence(placed):
             into.placed = other.placed
-    into.refunds.update(other.refunds)
+    for key, refund in other.refunds.items():
+        add_refund(into, key, refund)
+    into.unpaid = max(into.unpaid, other.unpaid)
     if other.cancelled is not None:
         into.cancelled = other.cancelled if into.cancelled is None else max(into.cancelled, other.cancelled)

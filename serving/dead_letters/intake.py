@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from cdp.errors import InvalidEvent
-from cdp.events import Event, Item, Source, decode_event, encode, is_order
+from cdp.events import Event, Item, Source, decode_event, encode
 from cdp.operations import check_operation
-from cdp.orders import parse_order
+from cdp.orders import read_order
 from serving.collect.draft import Dialect, ItemDraft, Opened
 from serving.collect.finish import OTHERS, STRENGTH, Arrival, Finish, sealed_ids
 from serving.collect.publish import Record
@@ -133,7 +133,6 @@ def _check(event: Event) -> None:
         parts[name] = msgspec.json.decode(getattr(event, name))
         if not isinstance(parts[name], dict) and not (name == "traits" and parts[name] is None):
             raise InvalidEvent(f"invalid_{name}", name, f"{name} must be an object.")
-    if is_order(event.kind, event.event):
-        parse_order(event.event, event.properties)
+    read_order(event.kind, event.event, event.properties)
     if event.kind == "profile":
         check_operation(event.event, parts["traits"] or {})

@@ -33,10 +33,13 @@ class TagView(BaseModel):
 
 
 class OrdersView(BaseModel):
-    """The person's orders, counted as tags count them: cancelled and fully refunded ones are no orders."""
+    """The person's orders, counted as tags count them: cancelled, unpaid and fully refunded ones are no orders."""
 
     count: int
     net_amount: float = Field(description="In the currency's unit, refunds taken off.")
+    other_currencies: dict[str, float] = Field(
+        default_factory=dict, description="Refunds in other currencies than their orders', which are not taken off."
+    )
     first: str | None = None
     last: str | None = None
 

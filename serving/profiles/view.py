@@ -1,5 +1,6 @@
 """From the stored profile to what the API says. Pure."""
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -66,8 +67,17 @@ def _orders(profile: Profile, calendar: Calendar) -> OrdersView:
     figures = context.orders(None)
     first, last = context.order_time(last=False), context.order_time(last=True)
     return OrdersView(
-        count=figures.count, net_amount=figures.amount / MONEY, first=_iso(first or 0), last=_iso(last or 0)
+        count=figures.count, net_amount=figures.amount / MONEY, first=_iso(first or 0), last=_iso(last or 0),
+        other_currencies={currency: amount / MONEY for currency, amount in sorted(_other_currencies(profile).items())},
     )  # fmt: skip
+
+
+def _other_currencies(profile: Profile) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for order in profile.orders.values():
+        if order.stands and order.placed is not None:
+            found.update(order.other_currencies)
+    return found
 
 
 def _event(row: tuple[Any, ...], reveal: Reveal) -> EventView:

@@ -252,14 +252,20 @@ def test_merged_people_and_orders(client, config):
     ]  # fmt: skip
     client.insert(
         "orders",
-        [[moment, person, order, status, Decimal(amount), 0, offset, 0] for person, order, status, amount, offset in orders],
-        column_names=["event_time", "person", "order_id", "status", "amount", "source_partition", "source_offset", "source_seq"],
+        [
+            [moment, person, order, status, Decimal(amount), f"m{offset}", 0, offset, 0]
+            for person, order, status, amount, offset in orders
+        ],
+        column_names=[
+            "event_time", "person", "order_id", "status", "amount", "message_id",
+            "source_partition", "source_offset", "source_seq",
+        ],
     )  # fmt: skip
     client.insert(
         "orders",
-        [[moment, 4, *row[:2], Decimal(row[2]), *row[3:5], 0, row[5], 0] for row in versions],
+        [[moment, 4, *row[:2], Decimal(row[2]), *row[3:5], f"m{row[5]}", 0, row[5], 0] for row in versions],
         column_names=[
-            "event_time", "person", "order_id", "status", "amount", "currency", "version",
+            "event_time", "person", "order_id", "status", "amount", "currency", "version", "message_id",
             "source_partition", "source_offset", "source_seq",
         ],
     )  # fmt: skip

@@ -36,13 +36,20 @@ orders = st.builds(
     ),
     order_ids, amounts, st.sampled_from(["Shoes", "Hats", ""]), times, versions, currencies,
 )  # fmt: skip
+placements = st.builds(
+    lambda i, a, t, v: ("Order Placed", {"order_id": i, "total": a, "version": v}, {}, t), order_ids, amounts, times, versions
+)
+refund_ids = st.sampled_from(["", "r1", "r2", 7])
 refunds = st.builds(
-    lambda i, a, t, y: ("Order Refunded", {"order_id": i, "total": a, "currency": y}, {}, t),
-    order_ids, amounts, times, currencies,
+    lambda i, a, t, y, r: ("Order Refunded", {"order_id": i, "total": a, "currency": y, "refund_id": r}, {}, t),
+    order_ids, amounts, times, currencies, refund_ids,
 )  # fmt: skip
-full_refunds = st.builds(lambda i, t: ("Order Refunded", {"order_id": i}, {}, t), order_ids, times)
+full_refunds = st.builds(
+    lambda i, t, r, v: ("Order Refunded", {"order_id": i, "refund_id": r, "version": v}, {}, t),
+    order_ids, times, refund_ids, versions,
+)  # fmt: skip
 cancellations = st.builds(lambda i, t, v: ("Order Cancelled", {"order_id": i, "version": v}, {}, t), order_ids, times, versions)
-histories = st.lists(st.one_of(views, carts, signups, orders, refunds, full_refunds, cancellations), max_size=25)
+histories = st.lists(st.one_of(views, carts, signups, orders, placements, refunds, full_refunds, cancellations), max_size=25)
 
 
 def to_events(history: list) -> list[Event]:
@@ -143,3 +150,58 @@ def test_refunds_in_another_currency_are_not_subtracted() -> None:
     own, none = of_order("b", "Order Refunded", total=30, currency="EUR"), of_order("c", "Order Refunded", total=5)
     assert both_ways(placed, own, none, of_order("d", "Order Refunded", total=70, currency="CNY")) == (1, 65)
     assert both_ways(placed, of_order("e", "Order Refunded", currency="CNY")) == (None, None)  # names no amount: everything
+
+
+def test_of_paid_and_unpaid_versions_the_highest_stands() -> None:
+    paid, unpaid = of_order("a", "Order Completed", total=80, version=1), of_order("b", "Order Placed", total=80, version=2)
+    again = of_order("c", "Order Completed", total=80, version=3)
+    assert both_ways(paid) == (1, 80)
+    assert both_ways(paid, unpaid) == (None, None)
+    assert both_ways(paid, unpaid, again) == (1, 80)
+    assert both_ways(unpaid) == (None, None)
+    assert both_ways(of_order("d", "Order Completed", 0, total=80, version=2), unpaid) == (1, 80)  # of one version the paid one
+    assert both_ways(paid, unpaid, of_order("e", "Order Refunded", total=80)) == (None, None)
+    assert both_ways(of_order("f", "Order Cancelled", version=2), unpaid) == (None, None)
+    assert both_ways(of_order("f", "Order Cancelled", version=2), unpaid, again) == (1, 80)
+
+
+def test_without_a_version_an_order_placed_says_nothing_about_one_that_is_paid() -> None:
+    paid = of_order("a", "Order Completed", 10, total=80)
+    assert both_ways(paid, of_order("b", "Order Placed", 0, total=80)) == (1, 80)
+    assert both_ways(paid, of_order("b", "Order Placed", 0, version="2", total="rubbish")) == (1, 80)
+    assert both_ways(paid, make_event("c", "Order Placed", properties={"version": 3})) == (1, 80)
+
+
+def test_browser_and_server_tell_one_order() -> None:
+    browser = of_order("a", "Order Completed", 10, total=100)
+    server = of_order("b", "Order Completed", 12, total=98, version=1)
+    shipped = of_order("c", "Order Completed", 12, total=97, version=2)
+    assert both_ways(browser, server) == (1, 98)
+    assert both_ways(browser, server, shipped) == (1, 97)
+
+
+def test_a_refund_counts_once_by_its_number_whatever_its_messages_are_called() -> None:
+    placed = of_order("a", "Order Completed", total=100, currency="CNY")
+    sdk, server = (
+        of_order(message_id, "Order Refunded", minutes, total=total, refund_id="R-1", currency="CNY")
+        for message_id, minutes, total in (("sdk", 5, 30), ("refund:o1:R-1", 3, 31))
+    )
+    assert both_ways(placed, sdk, server) == (1, 69)  # the later telling of it
+    assert both_ways(placed, sdk, of_order("x", "Order Refunded", total=9, refund_id="R-2")) == (1, 61)
+    other = make_event("y", "Order Refunded", properties={"order_id": "o2", "total": 9, "refund_id": "R-1"})
+    assert both_ways(placed, sdk, other) == (1, 61)
+
+
+def test_a_full_refund_with_a_version_stands_until_a_higher_one_is_placed() -> None:
+    placed, again = (of_order(f"v{v}", "Order Completed", total=100, version=v) for v in (1, 3))
+    whole = of_order("r", "Order Refunded", refund_id="all:2", version=2)
+    assert both_ways(placed, whole) == (None, None)
+    assert both_ways(placed, whole, again) == (1, 100)
+    assert both_ways(placed, of_order("r", "Order Refunded", refund_id="all"), again) == (None, None)
+
+
+def test_what_was_given_back_in_another_currency_is_told() -> None:
+    placed = of_order("a", "Order Completed", total=100, currency="EUR")
+    back = of_order("b", "Order Refunded", total=70, currency="CNY")
+    for events in permutations((placed, back)):
+        assert DESK.apply(new_profile(), *events).orders["o1"].other_currencies == {"CNY": 700_000}

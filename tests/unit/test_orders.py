@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from cdp.errors import InvalidEvent
-from cdp.orders import parse_order
+from cdp.orders import parse_order, read_order
 
 
 def read(event: str, **properties: object):  # type: ignore[no-untyped-def]
@@ -85,3 +85,20 @@ def test_amounts_are_read_as_everywhere() -> None:
 )
 def test_order_ids_are_read_as_everywhere(given: object, number: str) -> None:
     assert read("Order Completed", order_id=given).order_id == number
+
+
+def test_an_order_placed_says_with_its_version_that_it_is_not_paid() -> None:
+    def placed(**properties: object) -> object:
+        return read_order("track", "Order Placed", msgspec.json.encode(properties))
+
+    found = placed(order_id=7, version=2, total="rubbish", products="rubbish", currency="eur")
+    assert found is not None
+    assert (found.order_id, found.status, found.version, found.amount, found.lines) == ("7", "placed", 2, None, ())
+    for nothing in ({}, {"order_id": "o"}, {"version": 2}, {"order_id": "o", "version": 0}, {"order_id": "o", "version": "2"}):
+        assert placed(**nothing) is None
+    assert read_order("page", "Order Completed", b"{}") is None
+
+
+def test_refunds_have_numbers_of_their_own() -> None:
+    assert read("Order Refunded", order_id="o", refund_id=5).refund_id == "5"
+    assert read("Order Completed", order_id="o", refund_id=5).refund_id == ""

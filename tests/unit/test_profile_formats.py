@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from cdp.profile import FORMAT, Awaited, Gone, Profile, Rebuild, pack, unpack, unpack_state
+from tests.shop import Desk, make_event
 
 # A person of two parts, with an attribute, an order, a tag, an event that waits; of part 9 a range counts in part 12.
 SAMPLES = {
@@ -69,3 +70,25 @@ def test_a_format_that_nobody_knows_is_refused() -> None:
     value = base64.b64decode(SAMPLES[3])
     with pytest.raises(msgspec.DecodeError, match="another format: 99"):
         unpack(value[:8] + b"\x63" + value[9:])
+
+
+# A person of before refunds had numbers: order o1 with refund R1 by message "r", order o2 given back by "f".
+BEFORE_REFUND_IDS = (
+    "AAAAAAAAAAUE3AAhCc8ABmCLAV8wAM8ABmCLAV8wAM8ABmCLAV8wAAOBqnVzZXJfaWQ6dTHPAAZgiwFfMACAgapjb3VudHxhbnl8gs1RJwP/A4CCom8x"
+    "k5fPAAZgiwFfMADPjEAhmka5+BvOAA9CQACjQ05ZgACBz717OPe0rws1k88ABmCLAV8wAM4ABJPgoMCibzKTwIHPM8FVkJ/zupqTzwAGYIsBXzAA/6DA"
+    "gIHNUSfEJIxAIZpGufgbP9S34b17OPe0rws1PERhTTPBVZCf87qaPMaMHN4AEqtmaXJzdF9vcmRlcpLPAAZgiwFfMADPAAZgiwFfMACqbGFzdF9vcmRl"
+    "cpLPAAZgiwFfMADPAAZgiwFfMACrb3JkZXJfY291bnSSAc8ABmCLAV8wAK9vcmRlcl9jb3VudF8zMGSSAc8ABmCLAV8wAK9vcmRlcl9jb3VudF85MGSS"
+    "Ac8ABmCLAV8wAKxvcmRlcl9hbW91bnSSRs8ABmCLAV8wALBvcmRlcl9hbW91bnRfMzBkkkbPAAZgiwFfMACwb3JkZXJfYW1vdW50XzkwZJJGzwAGYIsB"
+    "XzAAsW9yZGVyX2Ftb3VudF8zNjVkkkbPAAZgiwFfMACuYXZlcmFnZV9iYXNrZXSSRs8ABmCLAV8wAK1sYXJnZXN0X29yZGVykkbPAAZgiwFfMACsbWVt"
+    "YmVyX2xldmVskqZtZW1iZXLPAAZgiwFfMACrcmZtX3JlY2VuY3mSA88ABmCLAV8wAK1yZm1fZnJlcXVlbmN5kgHPAAZgiwFfMACpcmZtX21vbmV5kgHP"
+    "AAZgiwFfMACocmZtX2NlbGySplIzRjFNMc8ABmCLAV8wAKlhY3RpdmVfN2SSw88ABmCLAV8wAK9hY3RpdmVfZGF5c18zMGSSAc8ABmCLAV8wAACA/88A"
+    "BmEHzXYgAJIAAICTAAAAgICAgICAkICAgICAgA=="
+)
+
+
+def test_orders_of_before_refunds_had_numbers_are_read_and_go_on() -> None:
+    profile, _ = unpack(base64.b64decode(BEFORE_REFUND_IDS))
+    assert (profile.orders["o1"].refunded, profile.orders["o2"].refunded, profile.orders["o1"].unpaid) == (300_000, None, 0)
+    profile.marks.clear()  # what was received long ago may come again
+    again = make_event("r", "Order Refunded", properties={"order_id": "o1", "total": 30, "refund_id": "R1"})
+    assert Desk().apply(profile, again).orders["o1"].refunded == 300_000
