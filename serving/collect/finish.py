@@ -15,7 +15,7 @@ import msgspec
 
 from cdp.clock import DAY, SECOND
 from cdp.errors import InvalidEvent
-from cdp.events import ORDER_EVENTS, Event, Identifier, Item, Kind, Source, encode
+from cdp.events import ORDER_ID, Event, Identifier, Item, Kind, Source, encode, is_order
 from cdp.identity import TRAITS
 from cdp.secrets import hide
 from cdp.values.identifiers import read_identifier, reads_as_itself
@@ -31,7 +31,7 @@ MAX_IDENTIFIER = 512
 MAX_NAME = 512
 MAX_MESSAGE_ID = 256
 MAX_DEPTH = 64
-STRENGTH = {"user_id": 0, "phone": 1, "email": 2, "order_id": 8, "anonymous_id": 9}
+STRENGTH = {"user_id": 0, "phone": 1, "email": 2, "anonymous_id": 8, "order_id": 9}
 OTHERS = 5
 CONTACTS = frozenset({"phone", "email"})  # their normal form is found by the rules of identity
 UNVERIFIED = 30 * DAY  # older stamps of senders who do not say what their clock shows may be a broken clock
@@ -39,6 +39,7 @@ UNVERIFIED = 30 * DAY  # older stamps of senders who do not say what their clock
 TIME_CORRECTED = "time_corrected"  # in the context of an event whose time could not be used
 OF_DEVICES = frozenset({"device", "network", "screen", "userAgent"})  # fields of the context that only devices send
 BROWSERS = "Mozilla/"  # how the User-Agent of every browser begins
+UNREADABLE = "unreadable"  # type of an identifier of which a dialect cannot tell the type
 
 _NO_NOTE: Object = {}
 _TYPE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
@@ -126,9 +127,11 @@ class Finish:
 
     def _event(self, draft: Draft, arrival: Arrival) -> Record:
         name = _name(draft)
-        ids = _identifiers(draft)
-        if not ids and draft.event in ORDER_EVENTS:
-            ids = _guest(draft.properties)
+        ids, left_out = _identifiers(draft)
+        if is_order(draft.kind, name):
+            ids = with_order_id(ids, draft.properties)
+        if left_out and not (is_order(draft.kind, name) and any(one.type == ORDER_ID for one in ids)):
+            raise left_out[0]
         if ids or not (draft.traits and self.matches()):
             _check_ids(ids, draft.kind)
         stamp = draft.timestamp if draft.timestamp is not None else arrival.timestamp
@@ -142,6 +145,8 @@ class Finish:
         sealer = self.sealer()
         ids = sealed_ids(ids, sealer) if ids else []
         context = draft.context | note if note else draft.context
+        if left_out:
+            context = context | {"ids_left_out": [error.field for error in left_out]}
         event = Event(
             message_id=sealer.message_id(_message_id(draft.message_id)),
             kind=draft.kind,
@@ -213,33 +218,50 @@ def _message_id(given: str) -> str:
     return given
 
 
-def _identifiers(draft: Draft) -> list[Identifier]:
+def _identifiers(draft: Draft) -> tuple[list[Identifier], list[InvalidEvent]]:
+    """The identifiers, and what is wrong with those that cannot be read."""
     ids: list[Identifier] = []
+    wrong: list[InvalidEvent] = []
     for type_, given, field_ in draft.ids:
         if given is None or given == "":
             continue
-        value = given if type(given) is str and reads_as_itself(given) else _read_id(type_, given, field_)
-        if not value:
+        try:
+            identifier = _identifier(type_, given, field_)
+        except InvalidEvent as error:
+            wrong.append(error)
             continue
-        if len(value) > MAX_IDENTIFIER or "\x00" in value:
-            raise InvalidEvent(
-                "invalid_identifier", field_, f"An identifier has at most {MAX_IDENTIFIER} characters, and no NUL."
-            )
-        if type_ not in STRENGTH and not _TYPE.fullmatch(type_):
-            raise InvalidEvent("invalid_identifier", field_, "An identifier's type may hold letters, digits, _ . and -.")
-        identifier = Identifier(type_, value)
-        if not ids or identifier not in ids:
+        if identifier is not None and identifier not in ids:
             ids.append(identifier)
-    return ids
+    return ids, wrong
 
 
-def _guest(properties: Object) -> list[Identifier]:
-    """A guest's order is known by its number."""
+def _identifier(type_: str, given: Any, field_: str) -> Identifier | None:
+    """An identifier; None if it says nothing. Raises InvalidEvent."""
+    if type_ == UNREADABLE:
+        raise InvalidEvent("wrong_type", field_, f"{field_} must hold objects with id and type.")
+    value = given if type(given) is str and reads_as_itself(given) else _read_id(type_, given, field_)
+    if not value:
+        return None
+    if len(value) > MAX_IDENTIFIER or "\x00" in value:
+        raise InvalidEvent("invalid_identifier", field_, f"An identifier has at most {MAX_IDENTIFIER} characters, and no NUL.")
+    if type_ not in STRENGTH and not _TYPE.fullmatch(type_):
+        raise InvalidEvent("invalid_identifier", field_, "An identifier's type may hold letters, digits, _ . and -.")
+    return Identifier(type_, value)
+
+
+def with_order_id(ids: list[Identifier], properties: Object) -> list[Identifier]:
+    """The identifiers of an order event, with the order's number behind them if that can be one.
+
+    Whoever tells it, one number is one order; and an order whose contact turns out to be nobody's is known by its number.
+    """
     try:
         order_id = read_identifier(properties.get("order_id"))
     except ValueError:
-        return []
-    return [Identifier("order_id", order_id)] if order_id and len(order_id) <= MAX_IDENTIFIER and "\x00" not in order_id else []
+        return ids
+    if not order_id or len(order_id) > MAX_IDENTIFIER or "\x00" in order_id:
+        return ids
+    identifier = Identifier(ORDER_ID, order_id)
+    return ids if identifier in ids else [*ids, identifier]
 
 
 def _check_ids(ids: list[Identifier], kind: Kind) -> None:

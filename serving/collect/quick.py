@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cdp.errors import InvalidEvent
-from cdp.events import EMPTY_OBJECT, Identifier, Kind, Source, encode
+from cdp.events import EMPTY_OBJECT, ORDER_EVENTS, Identifier, Kind, Source, encode
 from cdp.secrets import may_hold_secret
 from cdp.values.identifiers import reads_as_itself
 from rules.seal import Sealer, has_signs, may_hold_personal
@@ -125,7 +125,7 @@ class Quick:
                 return None
             name = message.event if kind == "track" else "" if kind == "identify" else message.name or ""
             message_id = message.message_id
-            if type(name) is not str or len(name) > MAX_NAME or (not name and kind == "track"):
+            if type(name) is not str or len(name) > MAX_NAME or (not name and kind == "track") or name in ORDER_EVENTS:
                 return None
             if type(message_id) is not str or not 0 < len(message_id) <= MAX_MESSAGE_ID:
                 return None

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from cdp.errors import InvalidEvent
-from cdp.events import Event, Item, Source, decode_event, encode
+from cdp.events import Event, Identifier, Item, Source, decode_event, encode, is_order
 from cdp.operations import check_operation
 from cdp.orders import read_order
 from serving.collect.draft import Dialect, ItemDraft, Opened
-from serving.collect.finish import OTHERS, STRENGTH, Arrival, Finish, sealed_ids
+from serving.collect.finish import OTHERS, STRENGTH, Arrival, Finish, sealed_ids, with_order_id
 from serving.collect.publish import Record
 from serving.collect.times import skew_of
 from serving.dead_letters.letters import Stored
@@ -77,7 +77,7 @@ class Intake:
         return record
 
     def _event(self, letter: Stored, message: Any, replay_of: str) -> Record:
-        """An event that RESOLVE or PROFILE could not use."""
+        """An event that RESOLVE or PROFILE could not use. An order's number is among its identifiers, as it is of a new one."""
         try:
             event = decode_event(encode(message))
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -85,6 +85,7 @@ class Intake:
         event.message_id = event.message_id or letter.message_id or _message_id(letter)
         event.source = Source(event.source.name, event.source.library, event.source.version, replay_of)
         event.received_at = letter.time
+        event.ids = _identifiers(event)
         _check(event)
         self._seal(event)
         strongest = min(event.ids, key=lambda one: STRENGTH.get(one.type, OTHERS))
@@ -114,6 +115,12 @@ def arrived(record: Record, now: int, items: str) -> Record:
     value: Event | Item = _decode_item(record.value) if record.topic == items else decode_event(record.value)
     value.received_at = now
     return Record(record.topic, record.key, encode(value))
+
+
+def _identifiers(event: Event) -> list[Identifier]:
+    """An event's identifiers, as the collector would have them today."""
+    properties = msgspec.json.decode(event.properties) if is_order(event.kind, event.event) else None
+    return with_order_id(event.ids, properties) if isinstance(properties, dict) else event.ids
 
 
 def _message_id(letter: Stored) -> str:

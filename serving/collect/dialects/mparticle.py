@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cdp.errors import InvalidEvent
+from cdp.events import is_order
 from serving.collect.body import field_in, split
 from serving.collect.dialects.posthog import content_hash
 from serving.collect.draft import Answer, Broken, Draft, Incoming, Object, Opened, RefusedError, object_of, with_corrected
@@ -97,7 +98,7 @@ class MParticle:
             raise InvalidEvent("wrong_type", "events", "events must be a list.")
         device, app = _object(message, "device_info"), _object(message, "application_info")
         draft = _event(message, events[0]) if events else _person(message)
-        draft.ids = _ids(message, device)
+        draft.ids = _ids(message, device, is_order(draft.kind, draft.event))
         draft.context = _context(message, device, app)
         platform = text(device.get("platform")).lower().replace(" ", "_")
         draft.channel = draft.properties.get("channel") or ("web" if platform in WEB else "app" if platform in APPS else "")
@@ -329,7 +330,7 @@ _UNDERSTAND: dict[str, Callable[[str, Object], Draft]] = {
 }  # fmt: skip
 
 
-def _ids(batch: Object, device: Object) -> Ids:
+def _ids(batch: Object, device: Object, of_order: bool) -> Ids:
     identities = _object(batch, "user_identities")
     ids: Ids = [
         (IDENTITIES.get(name.lower(), name.lower()), value, f"user_identities.{name}") for name, value in identities.items()
@@ -342,6 +343,8 @@ def _ids(batch: Object, device: Object) -> Ids:
     for name in DEVICES:
         if text(device.get(name)):
             return [("anonymous_id", text(device[name]), f"device_info.{name}")]
+    if of_order:
+        return []  # a guest's order is known by its number
     raise InvalidEvent("missing_identifier", "user_identities", "The batch says nobody.", "Send user_identities or mpid.")
 
 

@@ -24,7 +24,7 @@ from serving.collect.draft import (
     object_of,
     with_corrected,
 )
-from serving.collect.finish import text, too_deep
+from serving.collect.finish import UNREADABLE, text, too_deep
 from serving.collect.wellformed import UnknownEncoding, mend
 
 KINDS: dict[str, Kind] = {
@@ -310,11 +310,8 @@ def _external_ids(given: Any) -> list[tuple[str, Any, str]]:
     field = "context.externalIds"
     if given is None:
         return []
-    if not isinstance(given, list):
-        raise InvalidEvent("wrong_type", field, f"{field} must be a list.")
-    found = []
-    for one in given:
-        if not isinstance(one, dict) or not isinstance(one.get("type"), str):
-            raise InvalidEvent("wrong_type", field, f"{field} must hold objects with id and type.")
-        found.append((one["type"], one.get("id"), field))
+    found: list[tuple[str, Any, str]] = []
+    for one in given if isinstance(given, list) else [given]:
+        is_named = isinstance(one, dict) and isinstance(one.get("type"), str)
+        found.append((one["type"], one.get("id"), field) if is_named else (UNREADABLE, one, field))
     return found
