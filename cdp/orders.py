@@ -12,6 +12,7 @@ from cdp.errors import InvalidEvent
 from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_PLACED, ORDER_REFUNDED, is_order
 from cdp.profile import MONEY
 from cdp.values.amounts import read_amount, round_places
+from cdp.values.currencies import name_currency
 from cdp.values.identifiers import read_identifier
 from cdp.values.texts import is_error, trim
 
@@ -107,7 +108,7 @@ def parse_order(event: str, properties: bytes | msgspec.Raw) -> OrderEvent:
         customer_id=_text(values.get("customer_id")),
         amount=amount,
         quantity=sum(line.quantity for line in lines),
-        currency=_text(values.get("currency")).upper()[:8],
+        currency=name_currency(values.get("currency")),
         lines=lines,
         version=version or 0,
         refund_id=_id(values.get("refund_id"), "properties.refund_id") if status == "refunded" else "",
@@ -128,7 +129,7 @@ def _parse_placed(properties: bytes | msgspec.Raw) -> OrderEvent | None:
     if not order_id:
         return None
     return OrderEvent(
-        order_id, "placed", _text(values.get("customer_id")), None, 0, _text(values.get("currency")).upper()[:8], (), version
+        order_id, "placed", _text(values.get("customer_id")), None, 0, name_currency(values.get("currency")), (), version
     )
 
 

@@ -42,6 +42,7 @@ MAX_MATCHED = 1_000
 MAX_MESSAGE_ID = 256
 MAX_IDENTIFIER = 512
 LIBRARY = {"name": "cdp-import", "version": "1"}
+WARNINGS = "warnings"  # of a message: what was left out of it, for whoever answers the sender
 CONTACTS = frozenset({"phone", "email"})
 _ID_NAME = re.compile(r"id|sku|.*_id", re.DOTALL)
 _OF_IDS = frozenset({"id", "plain id", "contact"})
@@ -158,12 +159,17 @@ class _Event:
     def _identify(self, message: Message, context: dict[str, Any], scope: Scope) -> None:
         """Put the identifiers where Segment's messages have them."""
         external: list[dict[str, str]] = []
-        for type_, read in self._ids:
-            value = read(scope)
-            if value in NOTHING or not convert.identifies(type_, value):
+        left_out: list[InvalidEvent] = []
+        for rule, (type_, read) in zip(self._rule.ids, self._ids, strict=True):
+            try:
+                value = _contact(type_, read(scope))
+            except InvalidEvent as error:
+                if rule.required or not _is_numbered(message):
+                    raise
+                left_out.append(error)
                 continue
-            if len(value) > MAX_IDENTIFIER or "\x00" in value:
-                raise InvalidEvent("invalid_value", f"ids.{type_}", f"An identifier has at most {MAX_IDENTIFIER} characters.")
+            if value in NOTHING:
+                continue
             own = {"user_id": "userId", "anonymous_id": "anonymousId"}.get(type_)
             if own is not None and own not in message:
                 message[own] = value
@@ -173,14 +179,30 @@ class _Event:
             context["externalIds"] = external
         elif "userId" not in message and "anonymousId" not in message:
             self._guest(message, context)
+        if left_out:
+            message[WARNINGS] = [{"field": one.field, "message": f"It is left out: {one}"} for one in left_out]
+            context["ids_left_out"] = [one.field for one in left_out]
 
     def _guest(self, message: Message, context: dict[str, Any]) -> None:
         """A guest's order is known by its number; nothing else can be somebody's who is not named."""
-        order_id = message.get("properties", {}).get("order_id")
-        if message.get("event") not in ORDER_EVENTS or not order_id:
+        if not _is_numbered(message):
             fields = ", ".join(dict.fromkeys(type_ for type_, _ in self._ids))
             raise InvalidEvent("missing_identifier", "ids", f"The record names nobody: it has no usable {fields}.")
-        context["externalIds"] = [{"type": "order_id", "id": convert.text(order_id)}]
+        context["externalIds"] = [{"type": "order_id", "id": convert.text(message["properties"]["order_id"])}]
+
+
+def _is_numbered(message: Message) -> bool:
+    """Whether it is an order's, and says which: such a message is never lost for whom it names."""
+    return message.get("event") in ORDER_EVENTS and bool(message.get("properties", {}).get("order_id"))
+
+
+def _contact(type_: str, value: Any) -> Any:
+    """An identifier; None if it is masked or the like, and so nobody's. Raises InvalidEvent if it is none at all."""
+    if value in NOTHING or not convert.identifies(type_, value):
+        return None
+    if len(value) > MAX_IDENTIFIER or "\x00" in value:
+        raise InvalidEvent("invalid_value", f"ids.{type_}", f"An identifier has at most {MAX_IDENTIFIER} characters, and no NUL.")
+    return value
 
 
 class _Compiler:

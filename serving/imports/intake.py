@@ -20,6 +20,7 @@ from serving.collect.body import decode_items, too_large, unpack
 from serving.collect.collector import KEY_PARAMETERS, Collector, QuotaError, header_key
 from serving.collect.draft import Broken, RefusedError
 from serving.errors import answer
+from serving.imports.apply import WARNINGS
 from serving.imports.idempotency import claim
 from serving.imports.models import MAX_ITEMS
 
@@ -173,6 +174,8 @@ def _convert(work: _Work, index: int, item: Any, subject: Subject) -> None:
         if isinstance(item, Broken):
             raise item.error
         made = subject.convert(item)
+        if warnings := [warning for message in made for warning in message.pop(WARNINGS, ())]:
+            result["warnings"] = warnings
         work.messages += made
         work.owners += [index] * len(made)
         work.results.append(result | {"status": "accepted" if made else SKIPPED, "events": len(made)})

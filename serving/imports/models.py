@@ -4,11 +4,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cdp.clock import DAY, to_datetime
 from cdp.values.amounts import read_amount, round_places
-from cdp.values.currencies import CURRENCIES
+from cdp.values.currencies import read_currency
 from cdp.values.identifiers import read_identifier
 from cdp.values.times import read_instant
 from serving.imports.convert import is_silent
@@ -17,12 +17,6 @@ MAX_ITEMS = 1_000
 MAX_LINES = 1_000
 MAX_REFUNDS = 100
 MAX_IDS = 20
-
-
-def _known_currency(value: str) -> str:
-    if value.upper() not in CURRENCIES:
-        raise ValueError(f"{value!r} is no ISO 4217 currency")
-    return value.upper()
 
 
 def _amount(value: Any) -> Decimal:
@@ -74,7 +68,7 @@ Moment = Annotated[
     BeforeValidator(_moment),
     Field(description="ISO 8601 (without a zone: UTC), or epoch seconds or milliseconds."),
 ]
-Currency = Annotated[str, AfterValidator(_known_currency), Field(min_length=3, max_length=3, description="ISO 4217.")]
+Currency = Annotated[str, BeforeValidator(read_currency), Field(description="ISO 4217; RMB is CNY.")]
 Version = Annotated[int, BeforeValidator(_version), Field(ge=0, le=2**53, description="Counts the versions; the highest stands.")]
 
 OrderStatus = Literal[
@@ -123,7 +117,8 @@ class Refund(_Strict):
     """Money given back. Each refund of an order counts once, by its `refund_id`."""
 
     refund_id: Number
-    amount: Amount | None = Field(None, description="In the order's currency. Without it and without lines: everything.")
+    amount: Amount | None = Field(None, description="Without it and without lines: everything.")
+    currency: Currency | None = Field(None, description="If it is not the order's: such an amount is told, and not subtracted.")
     refunded_at: Moment
     reason: Text | None = None
     lines: list[Line] = Field(default_factory=list, max_length=MAX_LINES)
@@ -222,6 +217,16 @@ class Result(BaseModel):
     code: str | None = Field(None, description="Why it was rejected; stable.")
     field: str | None = None
     message: str | None = None
+    warnings: list["Warned"] | None = Field(
+        None, description="What was left out of an accepted item, and why; left out: nothing."
+    )
+
+
+class Warned(BaseModel):
+    """Something of an item that could not be used, and did not cost the item."""
+
+    field: str
+    message: str
 
 
 class OrderResult(Result):

@@ -15,7 +15,8 @@ from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
 from cdp.seal import HASHED
 from cdp.values.times import BIRTHDAY, read_birthday
 from serving.imports import convert
-from serving.imports.apply import without_masked
+from serving.imports.apply import WARNINGS, without_masked
+from serving.imports.contacts import Warnings, readable_contact, unidentifying
 from serving.imports.models import Customer, Line, Member, Order, Refund
 
 Message = dict[str, Any]
@@ -26,22 +27,24 @@ SIGNED_UP = "Signed Up"
 NOT_YET = frozenset({"placed", "unpaid"})
 GONE = "cancelled"
 EVERYTHING_BACK = "refunded"
+CUSTOMER = "customer"
+CONTACTS = ("phone", "email", "wechat_openid", "wechat_unionid", "ids")  # of a member
 LIBRARY = {"name": "cdp-server", "version": "1"}
 
 
 def order_messages(item: Any) -> list[Message]:
     """The messages of an order: what it is now, and each of its refunds."""
+    item, warnings = _with_contact(item)
     order = _validated(Order, item)
     kind, event, time = _kind(order)
     properties = _properties(order)
     message = _message(f"order:{order.order_id}:{order.version}:{kind}", event, time, properties)
     messages = [message, *(_refund(order, refund) for refund in order.refunds)]
     if order.status == EVERYTHING_BACK and not order.refunds:
-        whole = Refund(refund_id="all", refunded_at=order.updated_at or order.paid_at or order.placed_at)
-        messages.append(_refund(order, whole))
+        messages.append(_whole_refund(order))
     for one in messages:
         _address(one, order)
-    return messages
+    return _warned(messages, warnings + unidentifying(order.customer, CUSTOMER) + _other_currencies(order))
 
 
 def member_messages(item: Any, zone: tzinfo = UTC, today: date | None = None) -> list[Message]:
@@ -51,6 +54,7 @@ def member_messages(item: Any, zone: tzinfo = UTC, today: date | None = None) ->
         zone: of birthdays that are written as times.
         today: the day after which nobody is born.
     """
+    item, warnings = _with_own_contact(item)
     member = _validated(Member, item)
     traits = without_masked({"phone": member.phone, "email": member.email} | member.traits | _birthday(member, zone, today))
     if member.registered_at is not None:
@@ -65,6 +69,32 @@ def member_messages(item: Any, zone: tzinfo = UTC, today: date | None = None) ->
     for one in messages:
         one["userId"] = member.member_id
         one["context"] = _context(member.channel, member.store, ids)
+    return _warned(messages, warnings + unidentifying(member, ""))
+
+
+def _with_contact(order: Any) -> tuple[Any, Warnings]:
+    """An order with what can be read of its customer."""
+    if not isinstance(order, dict) or CUSTOMER not in order:
+        return order, []
+    customer, warnings = readable_contact(order[CUSTOMER], CUSTOMER)
+    return order | {CUSTOMER: customer}, warnings
+
+
+def _with_own_contact(member: Any) -> tuple[Any, Warnings]:
+    """A member with what can be read of its contacts."""
+    if not isinstance(member, dict):
+        return member, []
+    contact, warnings = readable_contact({name: member[name] for name in CONTACTS if name in member}, "")
+    return {name: value for name, value in member.items() if name not in CONTACTS} | contact, warnings
+
+
+def _warned(messages: list[Message], warnings: Warnings) -> list[Message]:
+    """The messages: what was left out is said with the first, and its fields are kept with all."""
+    if warnings:
+        messages[0][WARNINGS] = warnings
+        fields = [warning["field"] for warning in warnings if "refunds." not in warning["field"]]
+        for message in messages if fields else ():
+            message["context"]["ids_left_out"] = fields
     return messages
 
 
@@ -78,6 +108,18 @@ def _birthday(member: Member, zone: tzinfo, today: date | None) -> dict[str, Any
     except ValueError as error:
         field = f"traits.{BIRTHDAY}"
         raise InvalidEvent("invalid_value", field, f"{field}: {error}.") from error
+
+
+def _other_currencies(order: Order) -> Warnings:
+    """Refunds in another currency than the order's."""
+    return [
+        {
+            "field": f"refunds.{index}.currency",
+            "message": f"The refund is in {refund.currency}, the order in {order.currency}: it is kept, and not subtracted.",
+        }
+        for index, refund in enumerate(order.refunds)
+        if refund.currency not in (None, order.currency)
+    ]
 
 
 def _kind(order: Order) -> tuple[str, str, datetime]:
@@ -100,10 +142,20 @@ def _properties(order: Order) -> dict[str, Any]:
     )  # fmt: skip
 
 
+def _whole_refund(order: Order) -> Message:
+    """Everything was given back. That is a state of this version: a higher version may be paid again."""
+    message = _refund(
+        order, Refund(refund_id=f"all:{order.version}", refunded_at=order.updated_at or order.paid_at or order.placed_at)
+    )
+    message["properties"] |= _said({"version": order.version or None})
+    return message
+
+
 def _refund(order: Order, refund: Refund) -> Message:
     properties = _said(
         {
-            "order_id": order.order_id, "refund_id": refund.refund_id, "currency": order.currency, "reason": refund.reason,
+            "order_id": order.order_id, "refund_id": refund.refund_id, "currency": refund.currency or order.currency,
+            "reason": refund.reason,
             "total": convert.number(refund.amount) if refund.amount is not None else None,
             "products": [_product(line) for line in refund.lines] or None,
         }

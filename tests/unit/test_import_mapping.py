@@ -370,3 +370,18 @@ def test_every_shipped_mapping_and_status_is_documented() -> None:
     assert {"missing_field", "too_many_items", "in_progress"} <= reasons
     for reason in reasons:
         assert f"`{reason}`" in DOCS, reason
+
+
+def test_a_contact_that_cannot_be_read_never_costs_an_order() -> None:
+    text = """  - event: Order Completed
+    message_id: "m:{o}"
+    ids: [{type: user_id, path: u}, {type: phone, path: p}]
+    properties: {order_id: {path: o, as: text}}"""
+    (made,) = mapper(text).map({"o": "7", "u": {"id": 1}, "p": "13900019001"})
+    assert made["context"]["externalIds"] == [{"type": "phone", "id": "13900019001"}]
+    assert ([one["field"] for one in made["warnings"]], made["context"]["ids_left_out"]) == (["u"], ["u"])
+    (guest,) = mapper(text).map({"o": "7", "u": ["a"], "p": "x" * 600})
+    assert guest["context"]["externalIds"] == [{"type": "order_id", "id": "7"}]
+    for other in (text.replace("Order Completed", "Product Viewed"), text.replace("path: u}", "path: u, required: true}")):
+        with pytest.raises(InvalidEvent):
+            mapper(other).map({"o": "7", "u": {"id": 1}, "p": "13900019001"})

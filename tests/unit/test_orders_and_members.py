@@ -84,7 +84,7 @@ def test_refunds_of_a_part_and_of_everything() -> None:
     assert refund["userId"] == placed["userId"]
     assert parse_order("Order Refunded", msgspec.json.encode(refund["properties"])).amount == -200_000
     _, whole = order_messages({**ORDER, "status": "refunded"})
-    assert whole["messageId"] == "refund:SO-1:all"
+    assert (whole["messageId"], whole["properties"]["version"]) == ("refund:SO-1:all:2", 2)
     assert parse_order("Order Refunded", msgspec.json.encode(whole["properties"])).amount is None
     lined = {"refund_id": 2, "refunded_at": 1780300000, "lines": [{"sku": "A", "quantity": 1, "price": "104"}]}
     _, back = order_messages({**ORDER, "refunds": [lined]})
@@ -103,20 +103,62 @@ def test_a_guest_is_known_by_the_order() -> None:
     ("change", "reason", "field"),
     [
         ({"order_id": ""}, "invalid_value", "order_id"), ({"order_id": None}, "invalid_value", "order_id"),
-        ({"status": "done"}, "invalid_value", "status"), ({"currency": "RMB"}, "invalid_value", "currency"),
+        ({"status": "done"}, "invalid_value", "status"), ({"currency": "yuan"}, "invalid_value", "currency"),
         ({"total": -1}, "invalid_value", "total"), ({"total": "many"}, "invalid_value", "total"),
         ({"placed_at": "0001-01-01"}, "invalid_value", "placed_at"), ({"placed_at": "soon"}, "invalid_value", "placed_at"),
         ({"totl": 1}, "unknown_field", "totl"), ({"version": -1}, "invalid_value", "version"),
         ({"refunds": [PARTIAL, PARTIAL]}, "invalid_value", ""), ({"total": None, "lines": []}, "invalid_value", ""),
         ({"refunds": [{"refund_id": "1"}]}, "missing_field", "refunds.0.refunded_at"),
         ({"lines": [{"quantity": 0}]}, "invalid_value", "lines.0.quantity"),
-        ({"customer": {"ids": [{"type": "a b", "value": "1"}]}}, "invalid_value", "customer.ids.0.type"),
+        ({"refunds": [{**PARTIAL, "currency": "yuan"}]}, "invalid_value", "refunds.0.currency"),
+        ({"refunds": ["R-1"]}, "invalid_value", "refunds.0"),
+        ({"lines": [{"price": {}}]}, "invalid_value", "lines.0.price"),
     ],
 )  # fmt: skip
 def test_a_wrong_order_says_what_is_wrong(change: dict[str, Any], reason: str, field: str) -> None:
     with pytest.raises(InvalidEvent) as caught:
         order_messages({**ORDER, **change})
     assert (caught.value.reason, caught.value.field) == (reason, field)
+
+
+LEFT_OUT = [
+    ({"phone": {"number": 1}}, "customer.phone"), ({"phone": ["13900019001"]}, "customer.phone"),
+    ({"phone": "12"}, "customer.phone"), ({"wechat_openid": "a\0b"}, "customer.wechat_openid"),
+    ({"phone": True}, "customer.phone"), ({"email": 7}, "customer.email"),
+    ({"member_id": {}}, "customer.member_id"), ({"member_id": "x" * 513}, "customer.member_id"),
+    ({"nickname": "Li"}, "customer.nickname"), ({"ids": [{"type": "a b", "value": "1"}]}, "customer.ids.0"),
+    ({"ids": ["j"]}, "customer.ids.0"), ({"ids": "j"}, "customer.ids"),
+    ({"ids": [{"type": "jd_open_id", "value": None}]}, "customer.ids.0"), ("Li Na", "customer"), (["M-7"], "customer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("contact", "field"), LEFT_OUT)
+def test_a_contact_that_cannot_be_read_is_said_and_never_costs_the_order(contact: Any, field: str) -> None:
+    (guest,) = order_messages({**ORDER, "customer": contact})
+    (warning,) = guest.pop("warnings")
+    assert warning["field"] == field
+    assert warning["message"].startswith(f"{field} is left out: ")
+    assert guest["context"]["externalIds"] == [{"type": "order_id", "id": "SO-1"}]
+    assert guest["context"]["ids_left_out"] == [field]
+    if isinstance(contact, dict):
+        (message,) = order_messages({**ORDER, "customer": {"wechat_unionid": "w", **contact}})
+        assert message["context"]["externalIds"] == [{"type": "wechat_unionid", "id": "w"}]
+
+
+@pytest.mark.parametrize("nobody", [{}, [], None, "", {"phone": None, "ids": []}, {"email": ""}, {"phone": "138****5678"}])
+def test_a_guest_has_nothing_to_warn_about(nobody: Any) -> None:
+    (guest,) = order_messages({**ORDER, "customer": nobody})
+    assert guest["context"]["externalIds"] == [{"type": "order_id", "id": "SO-1"}]
+    assert "warnings" not in guest
+
+
+def test_a_refund_in_another_currency_is_told() -> None:
+    told = {**PARTIAL, "currency": "usd"}
+    placed, refund = order_messages({**ORDER, "status": "partially_refunded", "refunds": [told]})
+    assert refund["properties"]["currency"] == "USD"
+    assert [warning["field"] for warning in placed["warnings"]] == ["refunds.0.currency"]
+    assert "ids_left_out" not in placed["context"]
+    assert "warnings" not in order_messages({**ORDER, "customer": {}, "refunds": [{**PARTIAL, "currency": "RMB"}]})[0]
 
 
 MEMBER = {
@@ -137,6 +179,9 @@ def test_members() -> None:
     _, signed_up = member_messages({**MEMBER, "registered": True, "version": 3})
     assert (signed_up["event"], signed_up["messageId"], signed_up["userId"]) == ("Signed Up", "signup:M-7", "M-7")
     assert member_messages({**MEMBER, "version": 3})[0]["messageId"] == "member:M-7:3"
+    (warned,) = member_messages({**MEMBER, "email": "l@example.com", "phone": {"no": 1}, "ids": [7]})
+    assert [warning["field"] for warning in warned["warnings"]] == ["phone", "ids.0"]
+    assert (warned["traits"]["email"], "phone" in warned["traits"]) == ("l@example.com", False)
     for wrong in ({"registered": True, "registered_at": None}, {"traits": {"birthday": "May"}}, {"member_id": " "}):
         with pytest.raises(InvalidEvent):
             member_messages({**MEMBER, **wrong})
