@@ -37,6 +37,7 @@ Holds = Callable[[Scope], bool]
 
 EVERYTHING = "*"
 PAGES = ("page", "screen")
+CENTS = 2  # places of an amount that was worked out from another currency
 MAX_EACH = 10_000
 MAX_MATCHED = 1_000
 MAX_MESSAGE_ID = 256
@@ -306,7 +307,8 @@ class _Compiler:
             return lambda _: constant
         kind = kind_of(rule, kind, name)
         is_nothing = convert.is_silent if kind in _OF_TEXTS else convert.says_nothing
-        find = self._source(key, rule, is_nothing, read_part if kind in _OF_IDS else convert.text)
+        made = self._source(key, rule, is_nothing, read_part if kind in _OF_IDS else convert.text)
+        find = self._exchanged(key, rule, made)
         make = self._make(key, rule, kind)
         source, label = _source_of(rule), name or key.rpartition(".")[2]
 
@@ -359,6 +361,30 @@ class _Compiler:
 
         return first
 
+    def _exchanged(self, key: str, rule: Value, find: Read) -> Read:
+        """A number in another currency: times one field, over another."""
+        if not rule.times and not rule.over:
+            return find
+        if not rule.times or not rule.over:
+            raise self.fail(key, "takes times and over together")
+        times, over = (
+            self._source(f"{key}.{name}", Value(path=way), convert.says_nothing, convert.text)
+            for name, way in (("times", rule.times), ("over", rule.over))
+        )
+        read_number = partial(convert.decimal, decimal=rule.decimal or self._sign)
+
+        def exchanged(scope: Scope, found: Any) -> Any:
+            divisor = read_number(over(scope))
+            if not divisor:
+                raise ValueError("what it is divided by is 0")
+            return round(read_number(found) * read_number(times(scope)) / divisor, CENTS)
+
+        def read(scope: Scope) -> Any:
+            found = find(scope)
+            return found if convert.says_nothing(found) else _checked(_source_of(rule), lambda: exchanged(scope, found))
+
+        return read
+
     def _total(self, key: str, rule: Value) -> Read:
         each, many, inner = rule.sum.rpartition("[]")
         items = self.path(f"{key}.sum", each) if many and each else None
@@ -396,12 +422,30 @@ class _Compiler:
 
     def _condition(self, key: str, text: str, condition: Condition) -> Holds:
         path = self.path(key, text)
+        if isinstance(condition, Test) and (condition.same_as or condition.other_than):
+            return self._comparison(key, path, condition)
         holds = self._test(key, condition)
         if not path.many:
             return lambda scope: holds(path.find(scope))
         if isinstance(condition, Test) and condition.present is False:
             return lambda scope: all(convert.says_nothing(found) for found in path.find(scope))
         return lambda scope: any(holds(found) for found in path.find(scope))
+
+    def _comparison(self, key: str, path: Path, condition: Test) -> Holds:
+        """Whether a field has, or any item of a list has, the same text as another field, or (`other_than`) not."""
+        if condition.same_as and condition.other_than:
+            raise self.fail(key, "takes same_as or other_than, not both")
+        other = self.path(key, condition.same_as or condition.other_than)
+        rest = msgspec.structs.replace(condition, same_as="", other_than="", optional=False)
+        also = self._test(key, rest) if rest != Test() else lambda _: True
+
+        def holds(scope: Scope) -> bool:
+            wanted = _text_of(other.find(scope))
+            found = path.find(scope)
+            items = found if path.many else [found]
+            return any((_text_of(one) == wanted) is bool(condition.same_as) and also(one) for one in items)
+
+        return holds
 
     def _test(self, key: str, condition: Condition) -> Callable[[Any], bool]:
         if not isinstance(condition, Test):
@@ -421,7 +465,9 @@ class _Compiler:
             limit, sign = condition.above, self._sign
             tests.append(lambda found: _above(found, limit, sign))
         if not tests:
-            raise self.fail(key, "takes a value, a list of values, or one of present, not, matching and above")
+            raise self.fail(
+                key, "takes a value, a list of values, or one of present, not, matching, above, same_as and other_than"
+            )
         return lambda found: all(test(found) for test in tests)
 
 

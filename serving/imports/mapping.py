@@ -28,12 +28,17 @@ class InvalidMapping(CdpError):
 
 
 class Test(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename={"not_": "not"}):
-    """A condition on a field that is more than "is one of". `optional`: a table may lack the column."""
+    """A condition on a field that is more than "is one of".
+
+    `same_as`, `other_than`: a field whose text it is held against. `optional`: a table may lack the column.
+    """
 
     present: bool | None = None
     not_: Scalar | list[Scalar] = None
     matching: str = ""
     above: float | None = None
+    same_as: str = ""
+    other_than: str = ""
     optional: bool = False
 
 
@@ -52,6 +57,7 @@ class Value(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         as_: what the value is made into; without it, it stays what it is.
         map: other values for some; what is not listed stays. With `strict`, it says nothing.
         where: with `sum`: conditions on the items whose numbers count.
+        times, over: fields by whose numbers it is multiplied and divided: an amount in another currency, to the hundredth.
         matching: a regular expression that the whole text must match, or else the field says nothing.
         take: a group of it, by its number or name, that counts instead of the whole text.
         split: a regular expression between the items of a text: a list is made of it.
@@ -68,6 +74,8 @@ class Value(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     template: str = ""
     sum: str = ""
     where: Conditions | list[Conditions] = {}
+    times: str | list[str] = ""
+    over: str | list[str] = ""
     as_: Kind | None = msgspec.field(name="as", default=None)
     map: dict[str, Any] = {}
     strict: bool = False

@@ -10,8 +10,8 @@ from serving.imports.orders import order_messages
 from tests.unit.test_orders_and_members import ORDER
 
 WRITTEN = {
-    "CNY": "CNY", "cny": "CNY", " Eur ": "EUR", "RMB": "CNY", "rmb": "CNY", "CNH": "CNY", "\uff32\uff2d\uff22": "CNY", "人民币": "CNY",
-    "NTD": "TWD", "HK$": "HKD", "€": "EUR", "£": "GBP", "￡": "GBP", "DEM": "DEM",
+    "CNY": "CNY", "cny": "CNY", " Eur ": "EUR", "RMB": "CNY", "rmb": "CNY", "CNH": "CNY", "\uff32\uff2d\uff22": "CNY",
+    "人民币": "CNY", "NTD": "TWD", "HK$": "HKD", "€": "EUR", "£": "GBP", "￡": "GBP", "DEM": "DEM",
 }  # fmt: skip
 REFUSED = ["", " ", "¥", "￥", "$", "元", "yuan", "XXX", "EURO", "CN", 156, 1.5, True, None, ["CNY"], {}]
 

@@ -4,6 +4,7 @@ import math
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import permutations
 from pathlib import Path
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
@@ -385,3 +386,58 @@ def test_a_contact_that_cannot_be_read_never_costs_an_order() -> None:
     for other in (text.replace("Order Completed", "Product Viewed"), text.replace("path: u}", "path: u, required: true}")):
         with pytest.raises(InvalidEvent):
             mapper(other).map({"o": "7", "u": {"id": 1}, "p": "13900019001"})
+
+
+def test_two_fields_are_compared() -> None:
+    def holds(condition: str, **record: Any) -> bool:
+        when = f"{{a: {condition}}}"
+        return bool(mapper(f"  - event: E\n    ids: [{{type: user_id, value: u}}]\n    when: {when}").map(record))
+
+    assert [holds("{same_as: b}", a=a, b=b) for a, b in ((1, "1"), ("x", "y"), (None, None), (None, "x"))] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert [holds("{other_than: b}", a=a, b=b) for a, b in ((1, "1"), ("x", "y"), (None, "x"))] == [False, True, True]
+    assert not holds("{other_than: b, present: true}", a=None, b="x")
+    with pytest.raises(InvalidMapping, match="not both"):
+        holds("{same_as: b, other_than: c}")
+
+
+def test_an_amount_in_another_currency() -> None:
+    text = """  - event: E
+    ids: [{type: user_id, value: u}]
+    properties: {x: {path: a, times: [none, eur], over: usd, as: number}}"""
+    assert mapper(text).map({"a": "5.50", "eur": 100, "usd": "109.9"})[0]["properties"] == {"x": 5}
+    assert "properties" not in mapper(text).map({"eur": 100, "usd": 110})[0]
+    for wrong in ({"usd": 1}, {"eur": 1, "usd": 0}, {"eur": "x", "usd": 1}):
+        with pytest.raises(InvalidEvent) as caught:
+            mapper(text).map({"a": 5} | wrong)
+        assert caught.value.field == "a"
+    with pytest.raises(InvalidMapping, match="together"):
+        mapper(text.replace(", over: usd", ""))
+
+
+def test_one_refund_by_three_ways_counts_once() -> None:
+    """An SDK's message, `/v1/orders` and Shopify's webhook tell one refund of an order."""
+    from serving.imports.orders import order_messages
+    from tests.shop import Desk, make_event, new_profile
+
+    shopify = Mapper(load_mapping(SHIPPED / "shopify.yaml"))
+    order = {
+        "order_id": "7", "status": "paid", "placed_at": "2026-06-01T08:00:00Z", "currency": "USD", "total": 100,
+        "refunds": [{"refund_id": "9", "amount": 10, "refunded_at": "2026-06-02T08:00:00Z"}],
+    }  # fmt: skip
+    webhook = {
+        "id": 9, "order_id": 7, "created_at": "2026-06-02T08:00:00Z",
+        "transactions": [{"kind": "refund", "status": "success", "amount": "10.00", "currency": "USD"}],
+    }  # fmt: skip
+    sdk = {"event": "Order Refunded", "messageId": "sdk", "properties": {"order_id": "7", "refund_id": 9, "total": 10}}
+    messages = [*order_messages(order), *shopify.map(webhook), sdk]
+    assert [message["event"] for message in messages].count("Order Refunded") == 3
+    for some in permutations(messages):
+        profile = Desk().apply(
+            new_profile(), *(make_event(one["messageId"], one["event"], properties=one["properties"]) for one in some)
+        )
+        assert (profile.orders["7"].refunded, profile.tags["order_amount"].value) == (100_000, 90)
