@@ -70,6 +70,18 @@ class Reply(NamedTuple):
     headers: tuple[Header, ...] = ()
 
 
+class Unused(NamedTuple):
+    """Something that another part of the API could make no message of: it is kept as a dead letter of that part.
+
+    `name` says whose, as a dialect's name does; `text` is what came.
+    """
+
+    name: str
+    text: bytes
+    error: InvalidEvent
+    message_id: str = ""
+
+
 _encode_anything = msgspec.json.Encoder(enc_hook=str).encode
 _SERVER = Segment("")
 
@@ -156,21 +168,22 @@ class Collector:
         return reply
 
     async def take(
-        self, source: str, messages: Sequence[Any], *, replay_of: Sequence[str] = (), received_at: int | None = None,
-        on_corrected: Callable[[int], None] = lambda _: None,
+        self, source: str, messages: Sequence[Any], *, unused: Sequence[Unused] = (), replay_of: Sequence[str] = (),
+        received_at: int | None = None, on_corrected: Callable[[int], None] = lambda _: None,
     ) -> list[InvalidEvent | None]:  # fmt: skip
         """Take messages in Segment's form from another part of the API: what is wrong with each, or None.
 
-        Those without fault are safe when this returns; the others are kept nowhere. Raises Unavailable if nothing is safe.
+        All are safe when this returns; those with a fault are dead letters. Raises Unavailable if nothing is safe.
 
         Args:
+            unused: what no messages could be made of.
             replay_of: for each message, the position of the dead letter that it repairs.
             received_at: when the messages first came, in microseconds; None: now.
             on_corrected: hears the index of each message whose time could not be used, and is that of its arrival.
         """
         arrival = Arrival(source, self.clock() if received_at is None else received_at)
         errors: list[InvalidEvent | None] = []
-        records: list[Record] = []
+        records: list[Record] = [self._letter(one, one.text, one.error, arrival, one.message_id) for one in unused]
         opened = Opened("", list(messages))
         for index, message in enumerate(messages):
             if index % EVENTS_BETWEEN_BREATHS == EVENTS_BETWEEN_BREATHS - 1:
@@ -179,13 +192,20 @@ class Collector:
             record = self._record(_SERVER, message, opened, repairs)
             if isinstance(record, InvalidEvent):
                 errors.append(record)
+                records.append(self._letter(_SERVER, _encode_anything(message), record, arrival, message.get("messageId", "")))
             else:
                 errors.append(None)
                 records.append(record)
                 if record.corrected:
                     on_corrected(index)
         await self.publisher.publish(records)
+        for reason in [one.error.reason for one in unused] + [error.reason for error in errors if error is not None]:
+            metrics.dead_lettered.labels(reason).inc()
         return errors
+
+    def _letter(self, of: Dialect | Unused, text: bytes, error: InvalidEvent, arrival: Arrival, message_id: str) -> Record:
+        letter = dead_letter(of, text, error, Opened("", []), arrival, self.finish.sealer(), message_id)
+        return Record(self.names.dead_letters, arrival.source, encode(letter))
 
     async def grant_of(self, *secrets: str, app: str = "") -> Grant:
         """Whose write key the first known one of some secrets is, or an application's name stands for.
@@ -321,7 +341,13 @@ def _text_of(message: Any, index: int, opened: Opened) -> bytes:
 
 
 def dead_letter(
-    dialect: Dialect, text: bytes, error: InvalidEvent, opened: Opened, arrival: Arrival, sealer: Sealer, message_id: str = ""
+    dialect: Dialect | Unused,
+    text: bytes,
+    error: InvalidEvent,
+    opened: Opened,
+    arrival: Arrival,
+    sealer: Sealer,
+    message_id: str = "",
 ) -> DeadLetter:
     """What is kept of a message that could not be used; of a huge one, its beginning. What came is sealed whole.
 

@@ -1,6 +1,6 @@
 """A repaired message becomes a record for the broker, on the way that a fresh message takes. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from cdp.errors import InvalidEvent
 from cdp.events import Event, Identifier, Item, Source, decode_event, encode, is_order
 from cdp.operations import check_operation
 from cdp.orders import read_order
-from serving.collect.draft import Dialect, ItemDraft, Opened
+from serving.collect.draft import Dialect, Draft, ItemDraft, Opened
 from serving.collect.finish import OTHERS, STRENGTH, Arrival, Finish, sealed_ids, with_order_id
 from serving.collect.publish import Record
 from serving.collect.times import skew_of
@@ -41,13 +41,16 @@ class Intake:
     Args:
         finish: the collector's own.
         dialects: by name; where one has several paths, the one that finds everything in the message.
+        converter: what makes messages in Segment's form of an item that is no message (an order, a member, a mapping's record),
+            by the letter's dialect; None if there is none such.
     """
 
     finish: Finish
     dialects: Mapping[str, Dialect]
+    converter: Callable[[str], Callable[[Any], list[dict[str, Any]]] | None] = lambda _: None
 
-    def read(self, letter: Stored, message: Any) -> Record:
-        """The record of a letter's repaired message. Raises InvalidEvent.
+    def read(self, letter: Stored, message: Any) -> list[Record]:
+        """The records of a letter's repaired message, one but for orders and the like. Raises InvalidEvent.
 
         The event keeps its own time; its message id is the letter's own or, if that has none, one made of the letter's
         position: whoever replays it again, it is the same event. `received_at` is still that of the letter, so that the same
@@ -55,7 +58,21 @@ class Intake:
         """
         replay_of = f"{letter.partition}:{letter.offset}"
         if letter.stage in INNER_STAGES:
-            return self._event(letter, message, replay_of)
+            return [self._event(letter, message, replay_of)]
+        convert = self.converter(letter.dialect) if letter.stage == "collect" else None
+        if convert is not None:
+            return self._item(letter, convert(message), replay_of)
+        return [self._message(letter, message, replay_of)]
+
+    def _item(self, letter: Stored, messages: list[dict[str, Any]], replay_of: str) -> list[Record]:
+        """What an item becomes; its messages have ids of their own."""
+        if not messages:
+            raise InvalidEvent("no_event", "", "No event of the mapping is meant for the record.")
+        arrival, opened = Arrival(letter.source, letter.time, replay_of=replay_of), Opened("", [])
+        segment = self.dialects["segment"]
+        return [self._checked(segment.read(message, opened), arrival) for message in messages]
+
+    def _message(self, letter: Stored, message: Any, replay_of: str) -> Record:
         dialect = self.dialects.get(letter.dialect or "segment")
         if letter.stage != "collect" or dialect is None:
             raise InvalidEvent("not_replayable", "stage", f"Letters of stage {letter.stage} cannot be replayed.")
@@ -72,6 +89,9 @@ class Intake:
         if isinstance(draft, ItemDraft):
             return self.finish(draft._replace(message_id=message_id), arrival)
         draft.message_id = message_id
+        return self._checked(draft, arrival)
+
+    def _checked(self, draft: Draft | ItemDraft, arrival: Arrival) -> Record:
         record = self.finish(draft, arrival)
         _check(decode_event(record.value))
         return record

@@ -35,12 +35,12 @@ NOT_JSON = InvalidEvent("invalid_json", "", "The payload is not JSON.", "Repair 
 
 
 class Attempt(NamedTuple):
-    """A letter, the repaired message, and the record that it makes, or why it makes none."""
+    """A letter, the repaired message, and the records that it makes, or why it makes none."""
 
     letter: Stored
     before: Any
     after: Any
-    made: Record | InvalidEvent
+    made: list[Record] | InvalidEvent
 
 
 async def repair_one(parts: Parts, intake: Intake, id_: str, request: RepairRequest) -> Repaired:
@@ -107,26 +107,26 @@ def _attempt(intake: Intake, letter: Stored, rule: list[Operation], by_hand: Any
 
 async def _take(parts: Parts, attempts: list[Attempt]) -> list[Outcome]:
     """Claim and publish what passed. Returns the outcome of each: "" if there is nothing to publish."""
-    usable = [(index, a.made) for index, a in enumerate(attempts) if isinstance(a.made, Record) and not a.letter.replayed]
-    claimed = await _claim(parts, [(attempts[index].letter, record) for index, record in usable])
+    usable = [(index, a.made) for index, a in enumerate(attempts) if isinstance(a.made, list) and not a.letter.replayed]
+    claimed = await _claim(parts, [(attempts[index].letter, made) for index, made in usable])
     now = parts.clock()
     outcomes: list[Outcome] = ["skipped" if attempt.letter.replayed else "" for attempt in attempts]
     records = []
-    for (index, record), mine in zip(usable, claimed, strict=True):
+    for (index, made), mine in zip(usable, claimed, strict=True):
         outcomes[index] = "replayed" if mine else "skipped"
         if mine:
-            records.append(arrived(record, now, parts.names.items))
+            records += [arrived(record, now, parts.names.items) for record in made]
     if records:
         await parts.publisher.publish(records)
     return outcomes
 
 
-async def _claim(parts: Parts, wanted: list[tuple[Stored, Record]]) -> list[bool]:
+async def _claim(parts: Parts, wanted: list[tuple[Stored, list[Record]]]) -> list[bool]:
     """For each letter, whether it may be replayed in this form."""
     if not wanted:
         return []
     pipeline = parts.redis.pipeline(transaction=False)
-    forms = [xxhash.xxh3_128_digest(record.value) for _, record in wanted]
+    forms = [xxhash.xxh3_128_digest(b"\n".join(record.value for record in made)) for _, made in wanted]
     for (letter, _), form in zip(wanted, forms, strict=True):
         key = f"{parts.names.prefix}:replaying:{letter.partition}:{letter.offset}"
         pipeline.set(key, form, nx=True, ex=CLAIM_SECONDS)

@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.convertors import StringConvertor, register_url_convertor
 
+from cdp.clock import Calendar
 from serving.analytics.span import When
 from serving.auth import Analyst, Ops, PartsDep
 from serving.collect.collector import Collector
@@ -31,6 +32,8 @@ from serving.dead_letters.replay import repair_one, replay
 from serving.dead_letters.show import masked, opened
 from serving.definitions.credentials import Grant
 from serving.errors import documented
+from serving.imports.router import MappersDep
+from serving.imports.subjects import converters
 from serving.parts import Parts
 from serving.sealing import sees_plain
 
@@ -46,10 +49,11 @@ class _LetterConvertor(StringConvertor):
 register_url_convertor("letter", _LetterConvertor())
 
 
-def _intake(request: Request) -> Intake:
+def _intake(request: Request, parts: PartsDep, mappers: MappersDep) -> Intake:
     """The collector's own checks and dialects; of a dialect's several paths the last one reads everything from the message."""
     collector = cast(Collector, request.app.state.collector)
-    return Intake(collector.finish, {endpoint.dialect.name: endpoint.dialect for endpoint in request.app.collect.values()})
+    dialects = {endpoint.dialect.name: endpoint.dialect for endpoint in request.app.collect.values()}
+    return Intake(collector.finish, dialects, converters(mappers, Calendar(parts.settings.timezone), collector.clock))
 
 
 def _filter(  # noqa: PLR0913 - a query's parameters

@@ -14,15 +14,15 @@ _NOTHING: tuple[Any, ...] = (None, "", [], {})  # PHP writes an empty object as 
 _NAMED = ("phone", "email", "wechat_unionid", "wechat_openid")
 
 
-def readable_contact(given: Any, at: str) -> tuple[dict[str, Any], Warnings]:
-    """What can be read of a contact that stands at a field, and what cannot. Never raises.
+def readable_contact(given: Any, at: str) -> tuple[Any, Warnings]:
+    """What can be read of a contact that stands at a field, and what cannot. What is no object is left for the model to refuse.
 
     Each value is held against the model by itself, so that the model says what can be read.
     """
     if given in _NOTHING:
         return {}, []
     if not isinstance(given, dict):
-        return {}, [_warning(at, "it must be an object")]
+        return given, []
     found, warnings = {}, []
     for name, value in given.items():
         field = f"{at}.{name}" if at else str(name)

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from cdp.errors import InvalidEvent
 from serving.collect.body import decode_items, too_large, unpack
-from serving.collect.collector import KEY_PARAMETERS, Collector, QuotaError, header_key
+from serving.collect.collector import KEY_PARAMETERS, Collector, QuotaError, Unused, header_key
 from serving.collect.draft import Broken, RefusedError
 from serving.errors import answer
 from serving.imports.apply import WARNINGS
@@ -30,6 +30,8 @@ SKIPPED = "skipped"
 ITEMS_BETWEEN_BREATHS = 25  # other requests get their turn while many are converted
 JSON = "application/json"
 
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -39,23 +41,27 @@ class Subject:
         items: finds the items in a decoded body; raises RefusedError.
         convert: the messages of an item; raises InvalidEvent.
         label: what a result says of its item beside its fate, from its index and itself.
+        name: of the dead letters of items that cannot be used: by it a repair finds `convert` again.
+        id: the message id of such a letter, from the item.
         field: where the items stand in a body that is an object; "" if only the body itself can be an item, or a list of them.
     """
 
     items: Callable[[Any], list[Any]]
     convert: Convert
     label: Label
+    name: str
+    id: Callable[[Any], str]
     field: str = ""
 
 
 @dataclass
 class _Work:
-    """Items on their way: the messages of all, whose they are, and how many were rejected for which reason."""
+    """Items on their way: the messages of all, whose they are, and the items that cannot be used."""
 
     results: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)
-    rejected: Counter[str] = field(default_factory=Counter)
+    unused: list[Unused] = field(default_factory=list)
     corrected: int = 0
 
     def count_corrected(self, message: int) -> None:
@@ -152,17 +158,15 @@ async def _work(collector: Collector, source: str, items: list[Any], subject: Su
         _convert(work, index, item, subject)
         if index % ITEMS_BETWEEN_BREATHS == ITEMS_BETWEEN_BREATHS - 1:
             await asyncio.sleep(0)
-    errors = (
-        await collector.take(source, work.messages, received_at=received_at, on_corrected=work.count_corrected)
-        if work.messages
-        else []
-    )
-    for owner, error in zip(work.owners, errors, strict=True):
+    errors: list[InvalidEvent | None] = []
+    if work.messages or work.unused:
+        errors = await collector.take(
+            source, work.messages, unused=work.unused, received_at=received_at, on_corrected=work.count_corrected
+        )
+    for owner, message, error in zip(work.owners, work.messages, errors, strict=True):
         if error is not None:
-            work.rejected[error.reason] += 1
-            work.results[owner] |= _reason(error) | {"events": work.results[owner]["events"] - 1}
-    for code, count in work.rejected.items():
-        await collector.count_rejected(code, count)
+            told = {"events": work.results[owner]["events"] - 1, "message_id": message["messageId"]}
+            work.results[owner] |= _reason(error) | told
     fates = Counter(result["status"] for result in work.results)
     told = {"results": work.results, "accepted": fates["accepted"], "rejected": fates["rejected"]}
     return told | ({"corrected": work.corrected} if work.corrected else {})
@@ -180,8 +184,19 @@ def _convert(work: _Work, index: int, item: Any, subject: Subject) -> None:
         work.owners += [index] * len(made)
         work.results.append(result | {"status": "accepted" if made else SKIPPED, "events": len(made)})
     except InvalidEvent as error:
-        work.rejected[error.reason] += 1
-        work.results.append(result | _reason(error) | {"events": 0})
+        id_ = subject.id(item)
+        work.unused.append(Unused(subject.name, _text_of(item), error, id_))
+        work.results.append(result | _reason(error) | {"events": 0} | ({"message_id": id_} if id_ else {}))
+
+
+def _text_of(item: Any) -> bytes:
+    """An item as it came, as far as that is known."""
+    if isinstance(item, Broken):
+        return item.text
+    try:
+        return _encode(item)
+    except (UnicodeError, RecursionError, msgspec.MsgspecError, OverflowError):
+        return repr(item).encode("utf-8", "replace")
 
 
 def _reason(error: InvalidEvent) -> dict[str, Any]:

@@ -217,6 +217,7 @@ class Result(BaseModel):
     code: str | None = Field(None, description="Why it was rejected; stable.")
     field: str | None = None
     message: str | None = None
+    message_id: str | None = Field(None, description="By which a rejected item is found among the dead letters.")
     warnings: list["Warned"] | None = Field(
         None, description="What was left out of an accepted item, and why; left out: nothing."
     )

@@ -1,25 +1,22 @@
 """`POST /v1/orders`, `POST /v1/members` and `POST /v1/mappings/{name}`."""
 
 import asyncio
-from functools import partial
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Header, Path, Request
 from fastapi.responses import Response
 
-from cdp.clock import Calendar, date_of
+from cdp.clock import Calendar
 from cdp.errors import CdpError
 from serving.auth import PartsDep
-from serving.collect.body import field_in
 from serving.collect.collector import Collector
-from serving.collect.draft import Broken
 from serving.errors import ApiError
 from serving.imports import openapi
 from serving.imports.find import Mappers, NoMapping
 from serving.imports.idempotency import MAX_KEY
-from serving.imports.intake import Subject, check_signature, listed, one_or_many, take
+from serving.imports.intake import check_signature, take
 from serving.imports.models import Member, MembersAnswer, Order, OrdersAnswer, RecordsAnswer
-from serving.imports.orders import member_messages, order_messages
+from serving.imports.subjects import ORDERS, members_of, records_of
 
 router = APIRouter(tags=["collect"])
 
@@ -48,23 +45,6 @@ IdempotencyKey = Annotated[
         "with another body it is refused with 409.",
     ),
 ]
-
-
-def _label(name: str) -> Any:
-    def label(_: int, item: Any) -> dict[str, Any]:
-        given = item.get(name) if isinstance(item, dict) else field_in(item.text, name) if isinstance(item, Broken) else None
-        return {name: str(given)[:100] if isinstance(given, str | int) and not isinstance(given, bool) else None}
-
-    return label
-
-
-ORDERS = Subject(listed("orders"), order_messages, _label("order_id"), "orders")
-
-
-def members_of(calendar: Calendar, now: int) -> Subject:
-    """Members whose birthdays are days of a calendar, and past."""
-    convert = partial(member_messages, zone=calendar.zone, today=date_of(calendar.day(now)))
-    return Subject(listed("members"), convert, _label("member_id"), "members")
 
 
 @router.post(
@@ -116,8 +96,7 @@ async def send_records(
         raise ApiError(422, error.message, error.remedy, code="invalid_mapping", field="name") from error
     signature = mapper.mapping.signature
     verify = check_signature(secret, signature, request.headers.get(signature, "")) if secret and signature else None
-    subject = Subject(one_or_many, mapper.map, lambda index, _: {"index": index})
-    return await take(request, collector, parts.redis, subject, verify=verify)
+    return await take(request, collector, parts.redis, records_of(mapper), verify=verify)
 
 
 def _secret(file: Any) -> str:

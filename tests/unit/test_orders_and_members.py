@@ -16,16 +16,23 @@ import httpx
 import msgspec
 import pytest
 
+from cdp.clock import Calendar
 from cdp.errors import InvalidEvent, Unavailable
 from cdp.orders import parse_order
+from cdp.seal import LETTER, sealed_in
 from cdp.settings import Settings
 from cdp.topics import Names
 from serving.app import collector, create_app
+from serving.collect.dialects.segment import Segment
 from serving.collect.finish import Finish
+from serving.dead_letters.intake import Intake
+from serving.dead_letters.letters import Stored
 from serving.definitions import mint_token, mint_write_key
 from serving.definitions.cache import Credentials
+from serving.imports.find import Mappers
 from serving.imports.orders import member_messages, order_messages
-from tests.sealing import sealing
+from serving.imports.subjects import converters
+from tests.sealing import RING, SEALER, sealing
 
 NOW = 1_795_380_000_000_000
 ORDER = {
@@ -128,7 +135,7 @@ LEFT_OUT = [
     ({"member_id": {}}, "customer.member_id"), ({"member_id": "x" * 513}, "customer.member_id"),
     ({"nickname": "Li"}, "customer.nickname"), ({"ids": [{"type": "a b", "value": "1"}]}, "customer.ids.0"),
     ({"ids": ["j"]}, "customer.ids.0"), ({"ids": "j"}, "customer.ids"),
-    ({"ids": [{"type": "jd_open_id", "value": None}]}, "customer.ids.0"), ("Li Na", "customer"), (["M-7"], "customer"),
+    ({"ids": [{"type": "jd_open_id", "value": None}]}, "customer.ids.0"),
 ]  # fmt: skip
 
 
@@ -327,6 +334,19 @@ class Api:
         return asyncio.run(run())
 
 
+def intake(api: Api) -> Intake:
+    return Intake(
+        api.app.state.collector.finish, {"segment": Segment("")}, converters(Mappers(api.settings), Calendar("UTC"), lambda: NOW)
+    )
+
+
+def stored(letter: dict[str, Any]) -> Stored:
+    """A dead letter as it stands in ClickHouse."""
+    names = ("stage", "reason", "field", "detail", "message_id", "source", "payload", "dialect")
+    known = {name: letter.get(name, "") for name in names}
+    return Stored(partition=3, offset=4, time=letter["time"], request="{}", replayed=0, **known)
+
+
 @pytest.fixture
 def api(tmp_path: Path) -> Api:
     return Api(tmp_path / "data")
@@ -341,13 +361,19 @@ def test_one_bad_order_does_not_refuse_the_others(api: Api) -> None:
     ]  # fmt: skip
     assert (results[1]["code"], results[1]["field"]) == ("missing_field", "status")
     assert (answer.json()["accepted"], answer.json()["rejected"]) == (2, 2)
-    assert [record["message_id"] for record in api.records] == [
+    letters, events = api.records[:2], api.records[2:]
+    assert [record["message_id"] for record in events] == [
         "order:SO-1:2:completed",
         "refund:SO-1:R-1",
         "order:SO-1:2:completed",
     ]
-    assert api.rejected == {"missing_field": 1, "invalid_value": 1}
-    event = api.records[0]
+    assert [(one["stage"], one["dialect"], one["reason"], one.get("field", ""), one["message_id"]) for one in letters] == [
+        ("collect", "orders", "missing_field", "status", "order:SO-2"),
+        ("collect", "orders", "invalid_value", "", SEALER.message_id(results[2]["message_id"])),
+    ]
+    assert (results[1]["message_id"], api.rejected) == ("order:SO-2", {})
+    assert "SO-2" not in letters[0]["payload"]  # it is sealed
+    event = events[0]
     assert (event["event"], event["channel"], event["store"], event["source"]["name"]) == (
         "Order Completed",
         "pos",
@@ -492,6 +518,53 @@ def test_old_orders_count_then_and_what_lies_ahead_is_counted(api: Api) -> None:
     answer = api.post("/v1/orders", {"orders": [{**order, "order_id": id_, "placed_at": at} for id_, at in items]}).json()
     assert [one["status"] for one in answer["results"]] == ["accepted", "accepted", "rejected"]
     assert answer["corrected"] == answer["results"][1]["corrected"] == 1 and "corrected" not in answer["results"][0]
-    old, ahead = api.records
+    letter, old, ahead = api.records
+    assert letter["message_id"] == "order:c"
     assert (old["time"], ahead["time"]) == (854_755_200_000_000, NOW)
     assert ahead["context"]["time_corrected"] is True
+
+
+def test_a_message_that_the_collector_refuses_is_a_dead_letter_too(api: Api) -> None:
+    huge = {**ORDER, "properties": {"note": "x" * api.settings.max_event_bytes}, "refunds": [PARTIAL]}
+    (result,) = api.post("/v1/orders", huge).json()["results"]
+    assert (result["status"], result["code"], result["message_id"], result["events"]) == (
+        "rejected", "too_large", "order:SO-1:2:completed", 1,
+    )  # fmt: skip
+    letter, refund = sorted(api.records, key=lambda record: "stage" not in record)
+    assert (letter["dialect"], letter["reason"], letter["message_id"]) == ("segment", "too_large", "order:SO-1:2:completed")
+    assert refund["message_id"] == "refund:SO-1:R-1"
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "right", "ids"),
+    [
+        ("/v1/orders", {**ORDER, "currency": "yuan", "refunds": [PARTIAL]}, {"currency": "CNY"},
+         ["order:SO-1:2:completed", "refund:SO-1:R-1"]),
+        ("/v1/members", {**MEMBER, "version": 1, "registered_at": "soon"}, {"registered_at": None}, ["member:M-7:1"]),
+        ("/v1/mappings/tmall",
+         {"tid": "5", "status": "TRADE_FINISHED", "created": "2026-06-01 20:01:12", "modified": "m", "payment": "x"},
+         {"payment": "9", "modified": "2026-06-01 20:01:13"}, ["tmall:5:completed:2026-06-01 20:01:13"]),
+    ],
+)  # fmt: skip
+def test_a_rejected_item_is_repaired_and_read_as_it_was(
+    api: Api, path: str, wrong: dict[str, Any], right: dict[str, Any], ids: list[str]
+) -> None:
+    (result,) = api.post(path, wrong).json()["results"]
+    (kept,) = api.records
+    assert (result["status"], kept["message_id"]) == ("rejected", SEALER.message_id(result["message_id"]))
+    payload = json.loads(RING.open(LETTER, sealed_in(kept["payload"])))
+    assert payload == wrong
+    letter = stored(kept)
+    for message, expected in ((payload, None), (payload | right, ids)):
+        if expected is None:
+            with pytest.raises(InvalidEvent) as caught:
+                intake(api).read(letter, message)
+            assert (caught.value.reason, caught.value.field) == (kept["reason"], kept["field"])
+            continue
+        events = [json.loads(record.value) for record in intake(api).read(letter, message)]
+        assert [event["message_id"] for event in events] == expected
+        assert all((event["source"]["name"], event["source"]["replay_of"]) == ("erp", "3:4") for event in events)
+    unknown = letter._replace(dialect="mapping:none")
+    with pytest.raises(InvalidEvent) as caught:
+        intake(api).read(unknown, payload)
+    assert caught.value.reason == "not_replayable"
