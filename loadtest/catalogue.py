@@ -34,6 +34,7 @@ class Device:
 
 
 CURRENCY = "CNY"
+NOBODYS_PHONE = "13800138000"  # what tills send for customers who give no number
 
 PRODUCTS = (
     Product("TEA-01", "Longjing green tea, 100 g", "tea", 12_800),

@@ -28,10 +28,9 @@ FROM (SELECT {OWNER} AS p, device, kind FROM events WHERE {OF_RUN})"""
 RECOGNISED = f"""
 SELECT sum(devices - 1) FROM (
     SELECT {OWNER} AS p, uniqExact(device) AS devices FROM events WHERE {OF_RUN} AND device != '' GROUP BY p)"""
-ORDERS = f"SELECT status, count() FROM orders WHERE {OF_RUN} GROUP BY status"
-REVENUE = f"""
-SELECT sum(amount) FROM orders WHERE {OF_RUN} AND status != 'cancelled'
-AND order_id NOT IN (SELECT order_id FROM orders WHERE {OF_RUN} AND status = 'cancelled')"""
+ORDERS = f"""
+SELECT status, if(status = 'completed', uniqExact(order_id), count()) FROM orders WHERE {OF_RUN} GROUP BY status"""
+REVENUE = f"SELECT sum(net_amount) FROM order_states WHERE order_id IN (SELECT order_id FROM orders WHERE {OF_RUN})"
 ITEMS = f"SELECT count() FROM order_items WHERE {OF_RUN}"
 # A record that Kafka gave twice (after a crash) may be among the duplicates as well: it stands in events already.
 DUPLICATES = f"""

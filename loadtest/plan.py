@@ -11,7 +11,7 @@ from random import Random
 
 from cdp.clock import DAY, HOUR, MINUTE, SECOND
 from cdp.errors import CdpError
-from loadtest.catalogue import CAMPAIGNS, CURRENCY, PAGES, STORES, Campaign, Device, Product
+from loadtest.catalogue import CAMPAIGNS, CURRENCY, NOBODYS_PHONE, PAGES, STORES, Campaign, Device, Product
 from loadtest.shop import PRODUCT_ADDED, SIGNED_UP, Expected, Message, Person, Placed, Shop, Timed, context_of, yuan
 
 EVENTS_PER_VISIT = 6.0  # about, members' history included
@@ -30,9 +30,11 @@ VISITS = (
     ("shared_tablet", 2),
     ("left_cart", 5),
     ("till", 7),
+    ("walk_in", 3),
+    ("told_twice", 4),
 )
 
-FOR_ANYBODY = {"browse", "sign_up", "guest_order", "newsletter"}
+FOR_ANYBODY = {"browse", "sign_up", "guest_order", "newsletter", "walk_in", "told_twice"}
 IMPORTED_BY, MEMBERS_FROM = 0.15, 0.25  # shares of the time: members come after their history was imported
 
 # Ages of old members' orders, in days: never near the edge of a 30-day window, so that midnight changes nothing.
@@ -271,6 +273,29 @@ class _Story:
         }
         placed = self.shop.order(self._step(), person, self.shop.basket(), who)
         self._regret(person, placed, who)
+
+    def walk_in(self, at: int) -> None:
+        """Someone buys in a store and gives no number: the till sends its own for everybody, which is nobody's."""
+        self._clock = at
+        person = self.shop.visitor()
+        who = {
+            "context": {"channel": "store", "traits": {"phone": NOBODYS_PHONE}},
+            "properties": {"store_id": self.shop.rng.choice(STORES)},
+        }
+        placed = self.shop.order(self._step(), person, self.shop.basket(), who)
+        self._regret(person, placed, who)
+
+    def told_twice(self, at: int) -> None:
+        """The browser tells of a guest's order, and so does the shop's server, which knows the phone; a refund names only it."""
+        session = self._arrive(at, self.shop.visitor())
+        lines = self.shop.basket()
+        self._browse_products(session, lines)
+        server = {"context": {"channel": "web", "traits": {"phone": self.shop.phone()}}}
+        browser_first = self.shop.rng.random() < 0.5
+        first, second = (session.who(), server) if browser_first else (server, session.who())
+        placed = self.shop.order(self._step(), session.person, lines, first)
+        self.shop.tell_of(self._step(), session.person, placed, second)
+        self._regret(session.person, placed, {"context": {"channel": "web"}})
 
     # --- what goes wrong ---
 

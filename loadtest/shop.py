@@ -76,7 +76,8 @@ class Expected:
         people: persons behind all devices, logins, phones and mail addresses.
         devices: cookies and app installations that sent something.
         recognised: how many of these turned out to belong to someone who is known by another device already.
-        orders, refunds, cancellations: order events of each kind, repeats not counted.
+        orders: how many were placed, however many systems told of each.
+        refunds, cancellations: events of each kind, repeats not counted.
         revenue: of the orders that were not cancelled, less refunds.
         actions: by rule.
         tagged: tag to the number of people who have it.
@@ -146,15 +147,19 @@ class Shop:
     def enrol(self, person: Person, at: int, *, birthday_today: bool) -> None:
         """Give someone a member number and the traits that go with it."""
         person.user_id = self.number("u")
-        self._phone += 1
         created = self.start + at - (0 if person.devices else self.rng.randrange(100, 800) * DAY)
         person.traits = {
             "name": f"{self.rng.choice(GIVEN_NAMES)} {self.rng.choice(SURNAMES)}",
             "email": f"{person.user_id}@example.com",
-            "phone": f"+8613{self._phone % 10**9:09d}",
+            "phone": self.phone(),
             "birthday": self._birthday(at, today=birthday_today),
             "created_at": to_iso(created),
         }
+
+    def phone(self) -> str:
+        """A phone number that nobody had before."""
+        self._phone += 1
+        return f"+8613{self._phone % 10**9:09d}"
 
     def _birthday(self, at: int, *, today: bool) -> str:
         """A date of birth whose anniversary is today, or at least a hundred days away."""
@@ -204,6 +209,11 @@ class Shop:
             ago=ago,
         )
         return placed
+
+    def tell_of(self, at: int, person: Person, placed: Placed, who: Message) -> None:
+        """Another system tells of an order that was placed."""
+        properties = {**order_properties(placed, placed.lines, 1), "version": 1}
+        self.say(at, person, {**who, "type": "track", "event": ORDER_COMPLETED, **_merge(who, properties)})
 
     def refund(
         self, at: int, person: Person, placed: Placed, lines: list[tuple[Product, int]], who: Message, *, ago: int = 0
