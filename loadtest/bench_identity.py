@@ -29,6 +29,7 @@ from loadtest.bench_collect import speed_reference
 from loadtest.mix import Mix, as_contract
 from loadtest.stack import down, free_port_base, up
 from rules.identity import normalise
+from rules.identity.combine import COMBINATION
 from rules.identity.load import load_identity_rules
 from streams import records
 from streams.graph import IdentityGraph
@@ -269,8 +270,9 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 def _expect(client: Any, *, components: int, identifiers: int) -> None:
     names = Names("bench")
-    patterns = (names.component_key_pattern, f"{names.identifier_prefix}*")
-    found = tuple(sum(1 for _ in client.scan_iter(pattern, count=5000)) for pattern in patterns)
+    patterns = (names.component_key_pattern, f"{names.identifier_prefix}*", f"{names.identifier_prefix}{COMBINATION}:*")
+    counts = [sum(1 for _ in client.scan_iter(pattern, count=5000)) for pattern in patterns]
+    found = (counts[0], counts[1] - counts[2])
     if found != (components, identifiers):
         raise CdpError(
             f"Redis has {found[0]:,} components of {found[1]:,} identifiers, not {components:,} of {identifiers:,}.",

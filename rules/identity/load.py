@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from rules.entries import Entry, InvalidRule, read_file, read_text
+from rules.identity.combine import COMBINATION
 from rules.identity.load_matching import load_matching
 from rules.identity.model import WEAKEST, IdentifierType, IdentityRules, Limit, Window
 from rules.identity.steps import NORMALISERS
@@ -70,6 +71,8 @@ def _identifier(entry: Entry, others: IdentifierType) -> IdentifierType:
     name = entry.take("name", str)
     if ":" in name or name != name.strip():
         raise entry.fail("name", "must hold no colon, and no space around it")
+    if name == COMBINATION:
+        raise entry.fail("name", f"must not be {COMBINATION!r}, which is what the platform calls combinations of identifiers")
     steps = entry.texts("normalise", ("trim",))
     for step in steps:
         if step not in NORMALISERS:

@@ -7,7 +7,7 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.identity import REGROUP, Decision, Verdict
-from rules.identity.combine import combination_key, combined
+from rules.identity.combine import COMBINATION, combination_key, combined
 from rules.identity.model import IdentityRules
 from rules.identity.normalise import normalise
 from rules.identity.sight import Sighting, is_express
@@ -48,7 +48,7 @@ _read_decided = msgspec.json.Decoder(_Decided).decode
 def read_identifier(type_: str, value: str, rules: IdentityRules) -> Form | None:
     """The normal form of an identifier; None if it identifies nobody."""
     normal = normalise(type_, value, rules)
-    if normal is None or ":" in type_ or not type_:
+    if normal is None or ":" in type_ or type_ in ("", COMBINATION):  # nobody may pass for a combination of others
         return None
     return Form(rules.identifiers.get(type_, rules.others).priority, f"{type_}:{normal}", normal == value)
 

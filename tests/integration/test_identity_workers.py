@@ -214,8 +214,8 @@ def limits_exceeded(components: dict[int, Component]) -> list[str]:
     rules, found = load_identity_rules(), []
     for component in components.values():
         owned: dict[tuple[int, str], set[str]] = defaultdict(set)
-        for key, node in component.nodes.items():
-            for span in spans_of(component, node):
+        for key in component.identifiers:
+            for span in spans_of(component, component.nodes[key]):
                 if span.person:
                     owned[span.person, key.partition(":")[0]].add(key)
         for (person, type_), keys in owned.items():

@@ -11,7 +11,7 @@ from rules.entries import InvalidRule
 from rules.identity import load_identity_rules, parse_identity_rules
 from rules.identity.combine import combined
 from rules.identity.place import CROWD, Graph
-from rules.identity.read import Told, read_sighting
+from rules.identity.read import Told, read_identifier, read_sighting
 from rules.identity.sight import Sighting
 
 RULES = load_identity_rules()
@@ -84,6 +84,12 @@ def test_a_record_without_a_teller_is_written_as_it_always_was() -> None:
 )  # fmt: skip
 def test_what_counts_together(ids: tuple[str, ...], names: tuple[str, ...]) -> None:
     assert combined(ids, RULES) == names
+
+
+def test_nobody_passes_for_a_combination() -> None:
+    assert read_identifier("with", "0" * 24, RULES) is None
+    with pytest.raises(InvalidRule, match="combinations"):
+        parse_identity_rules("identifiers: [{name: with, priority: 9}]")
 
 
 def test_an_address_of_a_crowd_keeps_no_combinations_and_finds_its_people_all_the_same() -> None:
