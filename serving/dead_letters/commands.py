@@ -25,7 +25,7 @@ RULE = typer.Option(
 )
 PAYLOAD = typer.Option(None, "--payload", help="A file with the whole repaired message, JSON.", exists=True, dir_okay=False)
 SET = typer.Option([], "--set", help="PATH=VALUE: put a value there (JSON, or else a text). May be repeated.")
-CAST = typer.Option([], "--cast", help="PATH=TYPE: read it as text, number, integer or yes_no. May be repeated.")
+CAST = typer.Option([], "--cast", help="PATH=TYPE: read it as text, number, comma_number, integer or yes_no. May be repeated.")
 RENAME = typer.Option([], "--rename", help="PATH=PATH: move it. May be repeated.")
 REMOVE = typer.Option([], "--remove", help="PATH: take it away. May be repeated.")
 ID = typer.Argument(help="The letter's id, as `cdp dead-letters list` shows it.")

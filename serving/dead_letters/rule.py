@@ -7,12 +7,12 @@ way to it.
 
 import copy
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cdp.values.amounts import read_amount
+from cdp.values.amounts import DecimalSign, read_amount
 
 EVERY = "*"
 MAX_STEPS = 32
@@ -76,7 +76,7 @@ class CastOperation(_Operation):
 
     op: Literal["cast"]
     path: Path
-    to: Literal["text", "number", "integer", "yes_no"]
+    to: Literal["text", "number", "comma_number", "integer", "yes_no"]
 
 
 Operation = Annotated[SetOperation | RemoveOperation | RenameOperation | CastOperation, Field(discriminator="op")]
@@ -170,15 +170,20 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
-def _number(value: Any) -> Any:
+def _number(value: Any, decimal: DecimalSign = "point") -> Any:
     """As `cdp.values.amounts` reads it. A decimal comma is nobody's guess, and true is no number."""
     if not isinstance(value, str):
         return value
     try:
-        exact = read_amount(value)
+        exact = read_amount(value, decimal=decimal)
     except ValueError:
         return value
-    return int(exact) if exact == exact.to_integral_value() and "." not in value else float(exact)
+    sign = "." if decimal == "point" else ","
+    return int(exact) if exact == exact.to_integral_value() and sign not in value else float(exact)
+
+
+def _comma_number(value: Any) -> Any:
+    return _number(value, "comma")
 
 
 def _integer(value: Any) -> Any:
@@ -191,4 +196,6 @@ def _yes_no(value: Any) -> Any:
     return True if said in ("true", "yes", "1") else False if said in ("false", "no", "0") else value
 
 
-_CASTS = {"text": _text, "number": _number, "integer": _integer, "yes_no": _yes_no}
+_CASTS: dict[str, Callable[[Any], Any]] = {
+    "text": _text, "number": _number, "comma_number": _comma_number, "integer": _integer, "yes_no": _yes_no,
+}  # fmt: skip

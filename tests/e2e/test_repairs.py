@@ -47,7 +47,7 @@ def test_a_letter_is_repaired_and_counts_once(stack: Stack, tmp_path: Path) -> N
         "type": "track",
         "event": "Order Completed",
         "userId": f"u-{run}",
-        "properties": {"order_id": run, "total": "CNY 12.50"},
+        "properties": {"order_id": run, "total": "12,50"},
     }
     nobody = {"type": "track", "event": run, "messageId": f"n-{run}"}
     send(stack, {**order, "messageId": f"o-{run}"}, nobody, {**nobody, "userId": f"u-{run}", "messageId": f"x-{run}"})
@@ -56,7 +56,7 @@ def test_a_letter_is_repaired_and_counts_once(stack: Stack, tmp_path: Path) -> N
     assert (inner["stage"], inner["reason"]) == ("profile", "invalid_number")
     assert (outer["stage"], outer["reason"]) == ("collect", "missing_identifier")
 
-    rule = ("--text", f"o-{run}", "--cast", "properties.total=number")
+    rule = ("--text", f"o-{run}", "--cast", "properties.total=comma_number")
     assert said(stack, "replay", *rule, "--dry-run")["passed"] == 1
     assert said(stack, "replay", *rule)["replayed"] == 1
     whole = tmp_path / "whole.json"

@@ -90,9 +90,7 @@ def test_one_broken_field_costs_its_item_only(api: Api, kind: str, data: st.Data
     items[place] = broken(items[place], path, data.draw(st.sampled_from(BROKEN)))
     api.records.clear()
     answer = api.post(f"/v1/{kind}", items if "/" in kind else {kind: items})
-    if answer.status_code == 400:  # a number that no JSON reader can hold refuses the body
-        assert str(10**400) in json.dumps(items)
-        return
+    assert answer.status_code == 200, answer.text
     results = answer.json()["results"]
     for index, result in enumerate(results):
         assert result["status"] == "accepted" or index == place, (path, items[place], result)

@@ -29,7 +29,9 @@ def test_cast_reads_numbers_as_people_write_them() -> None:
         (12, "text", "12"), (12.0, "text", "12"), (False, "text", "false"), ("Yes", "yes_no", True), (0, "yes_no", False),
         ("maybe", "yes_no", "maybe"), (None, "number", None), ([1], "text", [1]), ("1e5", "number", "1e5"),
         ("1.234,50", "number", "1.234,50"), ("12,50", "number", "12,50"), ("1,234", "number", 1234), ("CNY 5", "number", 5),
-        ("5.00元", "number", 5.0), ("$-.5", "number", -0.5), ("five 5", "number", "five 5"), ("9" * 70, "number", "9" * 70),
+        ("5.00元", "number", 5.0), ("$-.5", "number", -0.5), ("five 5", "number", "five 5"),
+        ("12,50", "comma_number", 12.5), ("1.234,50", "comma_number", 1234.5), ("7", "comma_number", 7),
+        ("1,234.50", "comma_number", "1,234.50"), (5, "comma_number", 5), ("9" * 70, "number", "9" * 70),
     ]:  # fmt: skip
         assert fixed({"op": "cast", "path": "v", "to": to}, message={"v": given})["v"] == wanted, (given, to)
 
