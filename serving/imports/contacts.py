@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from rules.identity import normalise
+from rules.identity.model import IdentityRules
 from serving.imports import convert
 from serving.imports.models import MAX_IDS, Customer
 
@@ -11,6 +13,10 @@ Warnings = list[dict[str, str]]
 MASK = "*"
 
 _NOTHING: tuple[Any, ...] = (None, "", [], {})  # PHP writes an empty object as a list
+_ANY = (
+    ("user_id", "user_id"), ("member_id", "user_id"), ("phone", "phone"), ("email", "email"),
+    ("wechat_unionid", "wechat_unionid"), ("wechat_openid", "wechat_openid"), ("anonymous_id", "anonymous_id"),
+)  # fmt: skip
 _NAMED = ("phone", "email", "wechat_unionid", "wechat_openid")
 
 
@@ -46,6 +52,22 @@ def unidentifying(of: Any, at: str) -> Warnings:
         for field, type_, value in (*named, *listed)
         if MASK not in value and not convert.identifies(type_, value)
     ]
+
+
+def nobodys(of: Any, at: str, rules: IdentityRules) -> Warnings:
+    """Contacts that can be read and identify nobody by the rules in force, such as the number that a till sends for everybody."""
+    prefix = f"{at}." if at else ""
+    named = [(f"{prefix}{name}", type_, value) for name, type_ in _ANY if (value := getattr(of, name, None))]
+    listed = [(f"{prefix}ids.{index}.value", one.type, one.value) for index, one in enumerate(of.ids)]
+    return [
+        {"field": field, "message": f"{field} identifies nobody: {_why(type_, value, rules)}."}
+        for field, type_, value in (*named, *listed)
+        if MASK not in value and convert.identifies(type_, value) and normalise(type_, value, rules) is None
+    ]
+
+
+def _why(type_: str, value: str, rules: IdentityRules) -> str:
+    return convert.unreadable(type_, value, rules.region) or "the identity rules block it"
 
 
 def _ids(given: list[Any], at: str) -> tuple[list[Any], Warnings]:

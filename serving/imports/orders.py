@@ -14,9 +14,10 @@ from cdp.errors import InvalidEvent
 from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
 from cdp.seal import HASHED
 from cdp.values.times import BIRTHDAY, read_birthday
+from rules.identity.model import IdentityRules
 from serving.imports import convert
 from serving.imports.apply import WARNINGS, without_masked
-from serving.imports.contacts import Warnings, readable_contact, unidentifying
+from serving.imports.contacts import Warnings, nobodys, readable_contact, unidentifying
 from serving.imports.models import Customer, Line, Member, Order, Refund
 
 Message = dict[str, Any]
@@ -32,8 +33,12 @@ CONTACTS = ("phone", "email", "wechat_openid", "wechat_unionid", "ids")  # of a 
 LIBRARY = {"name": "cdp-server", "version": "1"}
 
 
-def order_messages(item: Any) -> list[Message]:
-    """The messages of an order: what it is now, and each of its refunds."""
+def order_messages(item: Any, rules: IdentityRules | None = None) -> list[Message]:
+    """The messages of an order: what it is now, and each of its refunds.
+
+    Args:
+        rules: the identity rules in force, for warnings about contacts that identify nobody; None: without those.
+    """
     item, warnings = _with_contact(item)
     order = _validated(Order, item)
     kind, event, time = _kind(order)
@@ -44,13 +49,17 @@ def order_messages(item: Any) -> list[Message]:
         messages.append(_whole_refund(order))
     for one in messages:
         _address(one, order)
-    return _warned(messages, warnings + unidentifying(order.customer, CUSTOMER) + _other_currencies(order))
+    _warned(messages, warnings + unidentifying(order.customer, CUSTOMER) + _other_currencies(order))
+    return _told(messages, nobodys(order.customer, CUSTOMER, rules) if rules else [])
 
 
-def member_messages(item: Any, zone: tzinfo = UTC, today: date | None = None) -> list[Message]:
+def member_messages(
+    item: Any, rules: IdentityRules | None = None, *, zone: tzinfo = UTC, today: date | None = None
+) -> list[Message]:
     """The messages of a member: who it is and, if it has just signed up, that.
 
     Args:
+        rules: as in `order_messages`.
         zone: of birthdays that are written as times.
         today: the day after which nobody is born.
     """
@@ -69,7 +78,8 @@ def member_messages(item: Any, zone: tzinfo = UTC, today: date | None = None) ->
     for one in messages:
         one["userId"] = member.member_id
         one["context"] = _context(member.channel, member.store, ids)
-    return _warned(messages, warnings + unidentifying(member, ""))
+    _warned(messages, warnings + unidentifying(member, ""))
+    return _told(messages, nobodys(member, "", rules) if rules else [])
 
 
 def _with_contact(order: Any) -> tuple[Any, Warnings]:
@@ -88,10 +98,17 @@ def _with_own_contact(member: Any) -> tuple[Any, Warnings]:
     return {name: value for name, value in member.items() if name not in CONTACTS} | contact, warnings
 
 
+def _told(messages: list[Message], warnings: Warnings) -> list[Message]:
+    """The messages, the first with further warnings."""
+    if warnings:
+        messages[0].setdefault(WARNINGS, []).extend(warnings)
+    return messages
+
+
 def _warned(messages: list[Message], warnings: Warnings) -> list[Message]:
     """The messages: what was left out is said with the first, and its fields are kept with all."""
+    _told(messages, warnings)
     if warnings:
-        messages[0][WARNINGS] = warnings
         fields = [warning["field"] for warning in warnings if "refunds." not in warning["field"]]
         for message in messages if fields else ():
             message["context"]["ids_left_out"] = fields

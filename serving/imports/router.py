@@ -16,7 +16,7 @@ from serving.imports.find import Mappers, NoMapping
 from serving.imports.idempotency import MAX_KEY
 from serving.imports.intake import check_signature, take
 from serving.imports.models import Member, MembersAnswer, Order, OrdersAnswer, RecordsAnswer
-from serving.imports.subjects import ORDERS, members_of, records_of
+from serving.imports.subjects import members_of, orders_of, records_of
 
 router = APIRouter(tags=["collect"])
 
@@ -57,7 +57,7 @@ async def send_orders(
     request: Request, parts: PartsDep, collector: CollectorDep, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Send orders as they stand: one, or up to 1,000 in a list. The same order and version twice counts once."""
-    return await take(request, collector, parts.redis, ORDERS)
+    return await take(request, collector, parts.redis, orders_of(parts.identity.rules))
 
 
 @router.post(
@@ -68,7 +68,7 @@ async def send_members(
     request: Request, parts: PartsDep, collector: CollectorDep, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Send members as they are: one, or up to 1,000 in a list."""
-    members = members_of(Calendar(parts.settings.timezone), collector.clock())
+    members = members_of(Calendar(parts.settings.timezone), collector.clock(), parts.identity.rules)
     return await take(request, collector, parts.redis, members)
 
 

@@ -10,6 +10,7 @@ import msgspec
 from cdp.clock import Calendar, Clock, date_of
 from cdp.errors import CdpError, InvalidEvent
 from cdp.seal import HASHED
+from rules.identity.model import IdentityRules
 from serving.collect.body import field_in
 from serving.collect.draft import Broken
 from serving.imports.apply import WARNINGS, Mapper, Message
@@ -17,6 +18,7 @@ from serving.imports.find import Mappers
 from serving.imports.intake import Convert, Label, Subject, listed, one_or_many
 from serving.imports.orders import member_messages, order_messages
 
+ORDERS = "orders"
 MEMBERS = "members"
 MAPPING = "mapping:"
 
@@ -48,14 +50,15 @@ def _by_content(kind: str, item: Any) -> str:
     return f"{kind}:{HASHED}{sha256(content).hexdigest()[:32]}"
 
 
-ORDERS = Subject(
-    listed("orders"), order_messages, _label("order_id"), "orders", lambda item: _id("order", item, "order_id"), "orders"
-)
+def orders_of(rules: IdentityRules | None = None) -> Subject:
+    """Orders; with the identity rules in force the answer says which contacts identify nobody."""
+    convert = partial(order_messages, rules=rules)
+    return Subject(listed(ORDERS), convert, _label("order_id"), ORDERS, lambda item: _id("order", item, "order_id"), ORDERS)
 
 
-def members_of(calendar: Calendar, now: int) -> Subject:
-    """Members whose birthdays are days of a calendar, and past."""
-    convert = partial(member_messages, zone=calendar.zone, today=date_of(calendar.day(now)))
+def members_of(calendar: Calendar, now: int, rules: IdentityRules | None = None) -> Subject:
+    """Members whose birthdays are days of a calendar, and past; `rules` as for orders."""
+    convert = partial(member_messages, rules=rules, zone=calendar.zone, today=date_of(calendar.day(now)))
     return Subject(listed(MEMBERS), convert, _label("member_id"), MEMBERS, lambda item: _id("member", item, "member_id"), MEMBERS)
 
 
@@ -71,8 +74,8 @@ def converters(mappers: Mappers, calendar: Calendar, clock: Clock) -> Callable[[
     """What makes messages of the items of a dead letter, by its dialect; None if its payload is a message."""
 
     def converter(dialect: str) -> Convert | None:
-        if dialect == ORDERS.name:
-            return _quiet(ORDERS.convert)
+        if dialect == ORDERS:
+            return _quiet(orders_of().convert)
         if dialect == MEMBERS:
             return _quiet(members_of(calendar, clock()).convert)
         return _quiet(_mapped(mappers, dialect.removeprefix(MAPPING))) if dialect.startswith(MAPPING) else None

@@ -354,7 +354,7 @@ def day_writings(day: date) -> list[str]:
 @given(day=days)
 def test_a_birthday_is_the_same_by_every_way_in(day: date, ways: Way) -> None:
     for written in day_writings(day):
-        (member, *_) = member_messages({"member_id": "M", "traits": {"birthday": written}}, SHANGHAI, TODAY)
+        (member, *_) = member_messages({"member_id": "M", "traits": {"birthday": written}}, zone=SHANGHAI, today=TODAY)
         (mapped,) = POINT.map(RECORD | {"day": written})
         (filed,) = POINT.map(_through_csv(ways.folder, RECORD | {"day": written}))
         profile = DESK.apply(new_profile(), make_event("m", "Signed Up", traits={"birthday": written}))
@@ -387,7 +387,7 @@ numbers = (
 @given(value=numbers)
 def test_a_number_is_no_birthday_and_no_day_by_accident(value: Any) -> None:
     with pytest.raises(InvalidEvent, match="birthday"):
-        member_messages({"member_id": "M", "traits": {"birthday": value}}, SHANGHAI, TODAY)
+        member_messages({"member_id": "M", "traits": {"birthday": value}}, zone=SHANGHAI, today=TODAY)
     profile = DESK.apply(new_profile(), make_event("m", "Signed Up", traits={"birthday": value}))
     assert Context(profile, NOW, CALENDAR, (None,)).month_of(profile.attributes["birthday"].value) is None
     try:

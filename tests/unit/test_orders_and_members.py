@@ -22,6 +22,7 @@ from cdp.orders import parse_order
 from cdp.seal import LETTER, sealed_in
 from cdp.settings import Settings
 from cdp.topics import Names
+from rules.identity import load_identity_rules
 from serving.app import collector, create_app
 from serving.collect.dialects.segment import Segment
 from serving.collect.finish import Finish
@@ -246,13 +247,13 @@ def test_ids_and_times_of_orders_are_read_as_everywhere() -> None:
 def test_birthdays_of_members_are_local_days_that_are_past() -> None:
     zone, today = ZoneInfo("Asia/Shanghai"), date(2026, 11, 20)
     for written in ("1990-05-01", "19900501", "1990-04-30T16:00:00.000Z", "1990-05-01T00:00:00Z", "1990/5/1"):
-        made = member_messages({**MEMBER, "traits": {"birthday": written}}, zone, today)[0]
+        made = member_messages({**MEMBER, "traits": {"birthday": written}}, zone=zone, today=today)[0]
         assert made["traits"]["birthday"] == "1990-05-01", written
     for wrong in (32994, 19900501, "32994", "0", True, "1890-05-01", "2026-11-21", "1990-02-29", {}):
         with pytest.raises(InvalidEvent) as caught:
-            member_messages({**MEMBER, "traits": {"birthday": wrong}}, zone, today)
+            member_messages({**MEMBER, "traits": {"birthday": wrong}}, zone=zone, today=today)
         assert (caught.value.reason, caught.value.field) == ("invalid_value", "traits.birthday")
-    assert "birthday" not in member_messages({**MEMBER, "traits": {}}, zone, today)[0]["traits"]
+    assert "birthday" not in member_messages({**MEMBER, "traits": {}}, zone=zone, today=today)[0]["traits"]
 
 
 def test_the_signup_trigger_knows_the_event() -> None:
@@ -291,6 +292,23 @@ class FakeRedis:
                 del self.values[name]
 
 
+@pytest.mark.parametrize(
+    ("contact", "why"),
+    [
+        ({"phone": "13800138000"}, "the identity rules block it"), ({"phone": "1234567"}, "no number of its country"),
+        ({"email": "test@test.com"}, "the identity rules block it"), ({"member_id": "0"}, "the identity rules block it"),
+        ({"user_id": "undefined"}, "the identity rules block it"),
+    ],
+)  # fmt: skip
+def test_who_is_nobody_by_the_rules_in_force_is_said(contact: dict[str, str], why: str) -> None:
+    (made,) = order_messages({**ORDER, "customer": contact}, load_identity_rules())
+    (warning,) = made["warnings"]
+    (name,) = contact
+    assert warning["field"] == f"customer.{name}"
+    assert why in warning["message"]
+    assert "warnings" not in order_messages({**ORDER, "customer": {"phone": "13900019001"}}, load_identity_rules())[0]
+
+
 class Api:
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(data_dir=folder)
@@ -303,6 +321,7 @@ class Api:
             settings=self.settings, sealing=sealing(self.settings),
             names=Names("cdp"), clock=lambda: NOW, publisher=self, redis=self.redis,
             credentials=Credentials(self.settings), count_rejected=self.count,
+            identity=SimpleNamespace(rules=load_identity_rules()),
         )  # fmt: skip
         self.app.state.parts = parts
         names = parts.names
