@@ -71,6 +71,11 @@ _ANSWER: Schema = {
         "success": {"const": True},
         "accepted": {"type": "integer", "minimum": 0, "description": "Messages that can be used."},
         "rejected": {"type": "integer", "minimum": 1, "description": "Messages that are kept as dead letters."},
+        "corrected": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "Events that have the time of receipt, since theirs could not be used; left out if there are none.",
+        },
         "dead_lettered": {
             "type": "array",
             "maxItems": MAX_REPORTED,
