@@ -435,3 +435,11 @@ def test_ruined_ids_are_refused(given: object) -> None:
         mapped(track(messageId="m", timestamp=NOW // SECOND, userId=given, anonymousId="a"))
     assert caught.value.reason in ("invalid_identifier", "wrong_type")
     assert caught.value.field == "userId"
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400])
+def test_the_text_of_a_message_with_a_number_out_of_range_is_what_came(number: str) -> None:
+    body = b'{"userId":"u","event":"E","writeKey":"k","properties":{"price":%s}}' % number.encode()
+    opened = Segment("track").open(Incoming("POST", "/v1/track", {}, {}, "", body))
+    assert opened.texts is not None
+    assert opened.texts() == [b'{"type":"track","userId":"u","event":"E","properties":{"price":%s}}' % number.encode()]

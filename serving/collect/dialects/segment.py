@@ -70,6 +70,7 @@ class _Single(Message, rename="camel", gc=False):
 _decode_batch = msgspec.json.Decoder(_Batch).decode
 _decode_single = msgspec.json.Decoder(_Single).decode
 _decode_message = msgspec.json.Decoder(Message).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 _NOTHING = (b"{}", b"null", b"[]")  # PHP writes an empty object as a list
 OBJECTS = ("app", "campaign", "device", "library", "location", "network", "os", "page", "referrer", "screen", "traits")
@@ -190,7 +191,7 @@ def decode(text: bytes) -> Message | Broken:
 
 def _typed(body: bytes, said: str) -> list[bytes]:
     """The only message of a body, with the type that its path says: a dead letter has no path."""
-    fields = decode_object(body)
+    fields = _decode_fields(body)  # as they were written: a number that nobody can read among them
     return [_encode({"type": said} | {name: value for name, value in fields.items() if name not in ("type", "writeKey")})]
 
 
