@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from typing import Any, Literal
 
-from cdp.values.currencies import CURRENCIES
+from cdp.values.currencies import CURRENCIES, OTHER_NAMES
 from cdp.values.texts import bare, half_width, is_error, kind_of, shown, trim
 
 DecimalSign = Literal["point", "comma"]
@@ -85,6 +85,8 @@ def _read(value: str, decimal: DecimalSign) -> Decimal:
     signs = found["sign"] + found["inner"] + found["behind"]
     if len(signs) > 1 or (in_brackets and signs):
         raise ValueError(f"{shown(value)} has two signs")
+    if found["behind"] and found["number"][-1] in ".,":
+        raise ValueError(f"{shown(value)} is not a number: the dash may be a minus, or stand for no cents")
     number = _plain(found["number"], value, decimal)
     return -number if in_brackets or signs == "-" else number
 
@@ -92,7 +94,8 @@ def _read(value: str, decimal: DecimalSign) -> Decimal:
 def _is_currency(found: re.Match[str]) -> bool:
     """Whether the words around a number are a currency's: its sign, its code, or both (``EUR 12 \u20ac``)."""
     words = [word for word in (found["before"], found["after"]) if word]
-    return all(len(word) == 1 or word.upper() in CURRENCIES or word.upper() in _WORDS for word in words)
+    codes = {code for word in words if (code := OTHER_NAMES.get(word.upper(), word.upper())) in CURRENCIES}
+    return len(codes) < 2 and all(len(word) == 1 or word.upper() in CURRENCIES or word.upper() in _WORDS for word in words)
 
 
 def _plain(text: str, value: str, decimal: DecimalSign) -> Decimal:

@@ -18,7 +18,7 @@ CURRENCIES = frozenset(_ISO_4217.split())
 WITHDRAWN = frozenset(_WITHDRAWN.split())
 """Codes that old orders still have."""
 
-_OTHER_NAMES = {
+OTHER_NAMES = {
     "RMB": "CNY", "CNH": "CNY", "人民币": "CNY", "NTD": "TWD",
     "US$": "USD", "HK$": "HKD", "NT$": "TWD", "€": "EUR", "£": "GBP", "₩": "KRW", "₹": "INR",
 }  # fmt: skip
@@ -30,7 +30,7 @@ def read_currency(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("a currency is a text such as CNY")
     name = unicodedata.normalize("NFKC", value).strip().upper()
-    code = _OTHER_NAMES.get(name, name)
+    code = OTHER_NAMES.get(name, name)
     if code not in CURRENCIES and code not in WITHDRAWN:
         raise ValueError(f"{value.strip()[:20]!r} is no ISO 4217 currency")
     return code

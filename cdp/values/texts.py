@@ -1,7 +1,7 @@
 """Texts: what stands around them and is no part of them, and what a spreadsheet writes instead of a value."""
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,15 +12,17 @@ _INVISIBLE = "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\ufeff" + "".join(
 AROUND = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + _INVISIBLE
 """White space, and marks that nobody sees: zero-width spaces, byte order marks, signs of the direction of writing."""
 
-MARKS = "'`\u2018\u2019"
+MARKS = "'`\u2018\u2019\u00b4"
 """What is put before digits so that a spreadsheet leaves them alone."""
 
-_FORMULA = re.compile(r'"?=(?:"+([^"]*)"+|([0-9]+))')
+_FORMULA = re.compile(r'"?=(?:[tT]\()?(?:"+([^"]*)"+(?:&"+)?|([0-9]+))\)?')
 _DIGITS = re.compile(r"[+\-]?[0-9][0-9 ().\-]*")
 _ERROR = re.compile(
-    r"#(?:N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!|FIELD!|BLOCKED!|CONNECT!|UNKNOWN!|BUSY!|GETTING_DATA)|#{3,}",
+    r"#(?:N/[A-Z]|N/A N/A|NV|\u041d/\u0414|GETTING_DATA|[\u00a1\u00bf]?[^\W0-9_]+(?:/0)?[!?]|DIV/0)|#{3,}|Err:[0-9]{3}",
     re.IGNORECASE,
 )
+"""Of Excel in any language (``#REF!``, ``#WERT!``, ``#NV``), of Google Sheets (``#ERROR!``), of LibreOffice (``Err:502``)."""
+_ERRORS = ("#", "Err:")
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
     0x3000: " ", 0xFFE0: "\u00a2", 0xFFE1: "\u00a3", 0xFFE5: "\u00a5", 0xFFE6: "\u20a9",
 }  # fmt: skip
@@ -53,7 +55,7 @@ def half_width(text: str) -> str:
 
 def is_error(value: Any) -> bool:
     """Whether it is what a spreadsheet shows instead of a value: ``#N/A``, ``#REF!``, ``####`` ..."""
-    return isinstance(value, str) and value.lstrip(AROUND).startswith("#") and _ERROR.fullmatch(trim(value)) is not None
+    return isinstance(value, str) and value.lstrip(AROUND).startswith(_ERRORS) and _ERROR.fullmatch(trim(value)) is not None
 
 
 def read_text(value: Any) -> str:
@@ -82,7 +84,15 @@ def read_text(value: Any) -> str:
 
 def kind_of(value: Any) -> str:
     """The name of a value's kind, for messages."""
-    names: dict[type, str] = {dict: "object", list: "list", tuple: "list", bool: "yes or no", type(None): "null"}
+    names: dict[type, str] = {
+        dict: "object",
+        list: "list",
+        tuple: "list",
+        bool: "yes or no",
+        type(None): "null",
+        time: "time of day",
+        timedelta: "duration",
+    }
     return names.get(type(value), type(value).__name__)
 
 

@@ -22,6 +22,7 @@ PER_UNIT = {"s": SECOND, "ms": 1_000, "us": 1}
 SERIAL_EPOCH = datetime(1899, 12, 30)  # so that 61 is 1900-03-01; spreadsheets know a 29th of February before it
 SERIALS = range(61, 73_051)
 LONGEST = 100
+WESTMOST, EASTMOST = timedelta(hours=-12), timedelta(hours=14)  # offsets that some place has
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE = (
@@ -32,9 +33,9 @@ _BASIC_DATE = r"(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})"
 _FRACTION = r"(?:[.,](?P<fraction>[0-9]{1,9}))?"
 _TIME = rf"(?P<hour>[0-9]{{1,2}})(?::(?P<minute>[0-9]{{2}})(?::(?P<second>[0-9]{{2}}){_FRACTION})?)?"
 _BASIC_TIME = rf"(?P<hour>[0-9]{{2}})(?:(?P<minute>[0-9]{{2}})(?:(?P<second>[0-9]{{2}}){_FRACTION})?)?"
-_ZONE = r"\s?(?P<zone>[Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+_ZONE = r"(?P<gap>\s?)(?P<zone>[Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 _WRITINGS = tuple(
-    re.compile(rf"{day}(?:(?:[Tt]|\s+){time}{_ZONE})?")
+    re.compile(rf"{day}(?:(?P<before>[Tt]|\s+){time}{_ZONE})?")
     for day, time in ((_DATE, _TIME), (_BASIC_DATE, _BASIC_TIME), (_BASIC_DATE, _TIME), (_DATE, _BASIC_TIME))
 )
 _RUN_TOGETHER = re.compile(_BASIC_DATE + _BASIC_TIME.replace(_FRACTION, ""))
@@ -155,6 +156,13 @@ def _made(part: dict[str, str | None]) -> date | datetime:
     )
     if part.get("hour") is None:
         return date(year, month, day)
+    if (
+        part.get("second") is None
+        and (part.get("zone") or "")[:1] == "-"
+        and not part["gap"]
+        and (part["before"] or "").isspace()
+    ):
+        raise ValueError("it may be from one time to another, or have an offset: write the seconds, or a T before the time")
     micros = int((part.get("fraction") or "0").ljust(6, "0")[:6])
     clock = int(part["hour"] or 0), int(part["minute"] or 0), int(part["second"] or 0)
     return datetime(year, month, day, *clock, micros, tzinfo=_offset(part.get("zone")))
@@ -167,9 +175,10 @@ def _offset(zone: str | None) -> tzinfo | None:
         return UTC
     digits = zone[1:].replace(":", "")
     hours, minutes = int(digits[:2]), int(digits[2:] or 0)
-    if hours > 15 or minutes > 59:
+    offset = (-1 if zone[0] == "-" else 1) * timedelta(hours=hours, minutes=minutes)
+    if minutes > 59 or not WESTMOST <= offset <= EASTMOST:
         raise ValueError(f"there is no offset {zone}")
-    return timezone((-1 if zone[0] == "-" else 1) * timedelta(hours=hours, minutes=minutes))
+    return timezone(offset)
 
 
 def _of_number(number: re.Match[str], unit: Unit) -> date | datetime:

@@ -184,6 +184,8 @@ def oracle(text: str, sign: str, thousands: str) -> Decimal | None:
     signs = (before + behind).replace("¥", "")
     if len(signs) > (0 if in_brackets else 1):
         return None
+    if "-" in behind and core[0][-1] in ".,":
+        return None  # Swiss and Dutch till slips have a dash for no cents
     value = plain(core[0], sign, thousands)
     return -value if value is not None and (in_brackets or signs == "-") else value
 
