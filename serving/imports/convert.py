@@ -8,7 +8,7 @@ from typing import Any
 from cdp.clock import to_iso
 from cdp.values.amounts import DecimalSign, read_amount
 from cdp.values.emails import read_email
-from cdp.values.identifiers import EXACT, read_identifier
+from cdp.values.identifiers import EXACT, read_identifier, read_part
 from cdp.values.phones import read_phone, spell_phone
 from cdp.values.texts import AROUND, bare, is_error, read_text, shown, trim
 from cdp.values.times import Unit, read_day, read_instant
@@ -18,6 +18,7 @@ FALSE = frozenset({"false", "no", "n", "0", "f", "off", "否"})
 
 text = read_text
 identifier = read_identifier
+part = read_part
 decimal = read_amount
 
 

@@ -27,6 +27,7 @@ def grouped(read: Callable[[], Iterable[Row]], by: list[Path], of_order: set[str
     before or behind it, so that these are refused as well. Raises CdpError if the rows of a group do not stand together.
     """
     _check_together(read, by, file)
+    of_order = of_order - {path.flat for path in by}  # 298.0 and 298 are one order number in two writings
     number, group, suspect = 0, _Group(0), 0
     for row in read():
         key, problem = _key(row, by, file)
@@ -109,7 +110,7 @@ def _key(row: Row, by: list[Path], file: str) -> tuple[Key | None, str]:
     for path in by:
         try:
             found = path.find(scope)
-            key.append("" if convert.says_nothing(found) else convert.text(found))
+            key.append("" if convert.is_silent(found) else convert.part(found))
         except ValueError as error:
             return None, f"it cannot be grouped by {path.text}: {error}"
     lacking = next((path.text for path, value in zip(by, key, strict=True) if not value), "")

@@ -17,10 +17,11 @@ from cdp.values.texts import MARKS, is_error, open_formula, read_text, shown, tr
 from cdp.values.times import BIRTHDAY, EARLIEST, LATEST, read_birthday
 from serving.imports.apply import kind_of
 from serving.imports.convert import says_nothing
-from serving.imports.mapping import EventRule, Field, Mapping, Value
+from serving.imports.mapping import ROWS, EventRule, Field, Mapping, Value
 from serving.imports.paths import Path, Scope, parse_path
 
 LOOKED_AT = 1_000
+_OF_ROWS = f"{ROWS}[]."
 MONEY = frozenset({"total", "revenue", "value", "price", "quantity", "discount", "shipping", "tax"})
 NUMBERS, TIMES, IDS = (
     frozenset({"number", "integer", "cents"}),
@@ -85,12 +86,15 @@ class Columns:
         self._records += 1
         for text, path in self._paths.items():
             found = path.find(Scope(record))
-            if not says_nothing(found) and not isinstance(found, list | dict):
-                self._values[text].append(found)
+            for one in found if path.many else [found]:
+                if not says_nothing(one) and not isinstance(one, list | dict) and len(self._values[text]) < LOOKED_AT:
+                    self._values[text].append(one)
 
     def suspicions(self) -> list[Suspicion]:
         """What looks wrong, column by column."""
-        return [one for column, values in self._values.items() for one in look(column, values, self._uses[column])]
+        return [
+            one for text, values in self._values.items() for one in look(text.removeprefix(_OF_ROWS), values, self._uses[text])
+        ]
 
 
 def look(column: str, values: Sequence[Any], uses: Sequence[Use]) -> list[Suspicion]:
@@ -115,17 +119,27 @@ def look(column: str, values: Sequence[Any], uses: Sequence[Use]) -> list[Suspic
 
 
 def uses_of(mapping: Mapping) -> dict[str, list[Use]]:
-    """What a mapping makes of each path that begins in the record itself."""
+    """What a mapping makes of each path that begins in the record itself, also through its lists."""
     uses: dict[str, list[Use]] = {}
     for rule in [] if mapping.each else mapping.events:
         for name, field, kind in [] if rule.each else _fields(rule):
             value = Value(path=field) if isinstance(field, str) else field
-            use = _use(value, kind, name, mapping.decimal)
-            for path in _paths(value):
-                known = uses.setdefault(path, [])
-                if use not in known:
-                    known.append(use)
+            _note(uses, _paths(value), _use(value, kind, name, mapping.decimal))
+            if "[]" in value.sum and not value.sum.startswith("^"):
+                _note(uses, [value.sum], Use("number", value.decimal or mapping.decimal))
+        items = None if rule.each else rule.products
+        for name, field in items.fields.items() if items and not items.each.startswith(("^", ".")) else ():
+            value = Value(path=field) if isinstance(field, str) else field
+            paths = [f"{items.each}[].{path}" for path in _paths(value)] if items else []
+            _note(uses, paths, _use(value, "", name, mapping.decimal))
     return uses
+
+
+def _note(uses: dict[str, list[Use]], paths: list[str], use: Use) -> None:
+    for path in paths:
+        known = uses.setdefault(path, [])
+        if use not in known:
+            known.append(use)
 
 
 def _fields(rule: EventRule) -> Iterator[tuple[str, Field, str]]:

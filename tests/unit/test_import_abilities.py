@@ -81,6 +81,22 @@ def test_rows_that_do_not_stand_together_are_one_error(tmp_path: Path) -> None:
     assert [one[0] for one in orders(path, both)] == ["A", "B", "A", "C"]
 
 
+def test_an_order_number_is_one_in_all_its_writings(tmp_path: Path) -> None:
+    """Two halves of an order would be two messages of one id, of which only the first counts."""
+    row = "{},2026-06-01,m,s,1,\n"
+    text = "".join(map(row.format, ["298.0", "298", '"=""298"""', "'A-1", "A-1", "`B7", "B7"]))
+    assert [one[:2] for one in orders(table(tmp_path, text))] == [("298", 3), ("A-1", 2), ("B7", 2)]
+    with pytest.raises(CdpError, match="in lines 2 and 4"):
+        orders(table(tmp_path, "".join(map(row.format, ["298.0", "A", "298"]))))
+
+
+@pytest.mark.parametrize("lost", ["2.98877E+18", "#N/A", "#NV"])
+def test_rows_with_a_ruined_order_number_are_no_order(tmp_path: Path, lost: str) -> None:
+    row = "{},2026-06-01,m,s,1,\n"
+    found = orders(table(tmp_path, "".join(map(row.format, ["A", "B", lost, lost, "C", "D"]))))
+    assert [one[0] for one in found] == ["A", 3, 4, 5, 6, "D"]
+
+
 def test_rows_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     path = table(tmp_path, "A,2026-06-01,m,a,1,5\nA,2026-06-01,m,b,1,6\nB,2026-06-01,m,b,1,\n")
     found = orders(path)

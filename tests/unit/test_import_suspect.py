@@ -76,6 +76,24 @@ def test_what_the_mapping_says_is_not_suspected() -> None:
     assert [one.problem for one in comma.suspicions()] == ["have a decimal point"]
 
 
+def test_the_columns_of_order_lines_are_looked_at_too() -> None:
+    text = """
+name: t
+group_by: nr
+events:
+  - event: Order Completed
+    ids: [{type: user_id, path: member}]
+    properties: {order_id: nr, total: {sum: "rows[].sum"}}
+    products: {each: rows, fields: {sku: sku, price: {path: price, as: number}, nr: ^.nr}}
+"""
+    columns = Columns(parse_mapping(text, "t.yaml"))
+    for _ in range(2_000):
+        columns.add({"nr": "1", "rows": [{"sku": "1E+15", "price": "12,50", "sum": "3"}, {"sku": "a", "sum": "1,5"}]})
+    assert [(one.column, one.found, one.of) for one in columns.suspicions()] == [
+        ("sum", 500, 1_000), ("sku", 500, 1_000), ("price", 1_000, 1_000),
+    ]  # fmt: skip
+
+
 def test_whole_columns() -> None:
     rounded = [{"nr": "2988765432100000000"}, {"nr": "2988765432100010000"}]
     assert said(*rounded, {"nr": "2988765432100001111"}) == []
