@@ -59,6 +59,8 @@ def import_(  # noqa: PLR0913 - one for each option
     config = settings()
     mapper = mapper_of(config, mapping)
     source = examine(file, format_=format_, encoding=encoding, delimiter=delimiter, sheet=sheet, header_row=header_row)
+    if source.encoding == "gb18030" and not encoding:
+        typer.echo(f"{file.name} is not UTF-8, and is read as GB18030; --encoding says another.", err=True)
     if dry:
         done = _dry_run(source, mapper, config, 0 if as_json else show, as_json=as_json)
     else:

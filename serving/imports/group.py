@@ -27,7 +27,6 @@ def grouped(read: Callable[[], Iterable[Row]], by: list[Path], of_order: set[str
     before or behind it, so that these are refused as well. Raises CdpError if the rows of a group do not stand together.
     """
     _check_together(read, by, file)
-    of_order = of_order - {path.flat for path in by}  # 298.0 and 298 are one order number in two writings
     number, group, suspect = 0, _Group(0), 0
     for row in read():
         key, problem = _key(row, by, file)

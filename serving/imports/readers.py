@@ -22,6 +22,7 @@ import xxhash
 from cdp.errors import CdpError
 from serving.collect.wellformed import UnknownEncoding, mend
 from serving.imports.columns import Columns
+from serving.imports.formulas import Cell, unreckoned
 from serving.imports.header import LOOKED_AT, check, choose, in_rows, in_text, sniff
 from serving.imports.separated import LONGEST_LINE, MARK, Lines, Record, is_cut, records, reread
 
@@ -39,6 +40,7 @@ SHORT = "short"
 PARQUET_ROWS = 1000
 SHOWN = 2000
 _CONTROL = re.compile(r"[\0-\x08\x0e-\x1f]")
+_NOT_ASCII = re.compile(r"([A-Za-z]?)([^\x00-\x7f]+)([A-Za-z]?)")
 _UNREADABLE = (OSError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError)
 
 
@@ -156,7 +158,27 @@ def _survey(path: Path, *, look_at_text: bool) -> tuple[str, str, int]:
                     utf8.decode(chunk)
                 except UnicodeDecodeError:
                     encoding = "gb18030"
+                    _check_chinese(chunk, path)
     return digest.hexdigest(), encoding or "utf-8", size
+
+
+def _check_chinese(chunk: bytes, path: Path) -> None:
+    """Raises CdpError if a text that is not UTF-8 looks like one of Western Europe: nearly any bytes can be read as GB18030."""
+    found = _NOT_ASCII.findall(chunk.decode("gb18030", "replace"))
+    accents = [before + sign + behind for before, sign, behind in found if (before or behind) and _may_be_accent(sign)]
+    if accents and len(accents) * 2 >= len(found):
+        raise CdpError(
+            f"{path.name} is not UTF-8, and does not look like Chinese in GB18030, in which it says {accents[0]!r}.",
+            "Say its encoding, such as --encoding cp1252 (or --encoding gb18030).",
+        )
+
+
+def _may_be_accent(sign: str) -> bool:
+    """Whether it is one letter with an accent and the plain letter behind it, taken for a Chinese sign, or for nothing."""
+    if sign == "\ufffd":
+        return True
+    written = sign.encode("gb18030") if len(sign) == 1 else b""
+    return len(written) == 2 and written[1] < 0x80
 
 
 def _wide(chunk: bytes) -> str:
@@ -301,22 +323,36 @@ def _read_excel(source: Source, columns: Columns | None) -> Iterator[Row]:
         try:
             if source.sheet and source.sheet not in book.sheetnames:
                 raise CdpError(f"There is no sheet {source.sheet!r}.", f"There are {', '.join(book.sheetnames)}.")
-            yield from _sheet(book[source.sheet] if source.sheet else book.worksheets[0], source, columns)
+            sheet = book[source.sheet] if source.sheet else _first(book.worksheets)
+            with book._archive.open(sheet._worksheet_path) as xml:
+                yield from _sheet(sheet, unreckoned(xml), source, columns)
         finally:
             book.close()
 
 
-def _sheet(sheet: Any, source: Source, columns: Columns | None) -> Iterator[Row]:
+def _first(sheets: list[Any]) -> Any:
+    """The first sheet that is not hidden, as a person sees it."""
+    return next((sheet for sheet in sheets if sheet.sheet_state == "visible"), sheets[0])
+
+
+def _sheet(sheet: Any, formulas: Iterator[Cell], source: Source, columns: Columns | None) -> Iterator[Row]:
     sheet.reset_dimensions()  # some programs write wrong ones
     rows = sheet.iter_rows(values_only=True)
     first = list(islice(rows, max(LOOKED_AT, source.header_row)))
     header = choose(in_rows(first, source.header_row, columns), columns, source.path.name)
-    names, number = header.names, 0
+    names, number, formula = header.names, 0, next(formulas, None)
     for line, cells in enumerate(chain(first[header.end :], rows), start=header.end + 1):
         if all(cell is None or cell == "" for cell in cells):
             continue
         number += 1
-        if problem := _too_long(cells, len(names)):
+        problem = _too_long(cells, len(names))
+        while formula and formula.row <= line:
+            if formula.row == line and formula.column <= len(names):
+                problem = (
+                    problem or f"its cell {formula.name} has a formula, and no value: open the file in a spreadsheet and save it"
+                )
+            formula = next(formulas, None)
+        if problem:
             shown = ", ".join("" if cell is None else str(cell) for cell in cells)[:SHOWN]
             yield Row(number, line, None, problem, shown, line)
             continue

@@ -1,5 +1,6 @@
 """Tables of every shape that exports have: what is read, what is refused, and with which line."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from cdp.errors import CdpError
 from serving.imports.columns import Columns
+from serving.imports.formulas import unreckoned
 from serving.imports.mapping import Mapping, parse_mapping
 from serving.imports.readers import SHORT, examine, read
 
@@ -260,3 +262,72 @@ def test_fields_that_no_record_had() -> None:
     assert unseen.fields == ["'buyer.id'", "'l[].f'"]
     unseen.look({"buyer": {"id": 1}, "l": [{}, {"f": 1}]})
     assert unseen.fields == []
+
+
+def workbook(tmp_path: Path, *sheets: tuple[str, list[list[Any]]]) -> Path:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for state, lines in sheets:
+        sheet = book.create_sheet()
+        sheet.sheet_state = state
+        for line in lines:
+            sheet.append(line)
+    book.active = next(index for index, (state, _) in enumerate(sheets) if state == "visible")
+    path = tmp_path / "orders.xlsx"
+    book.save(path)
+    return path
+
+
+NAMES = ["Order No", "Member", "Amount (CNY)", "Paid at"]
+
+
+def test_formulas_that_nobody_reckoned_are_no_empty_cells(tmp_path: Path) -> None:
+    """An order without a total would count, and nobody would know that it lacks its amount."""
+    lines = [NAMES, ["1", "m", "=10+2.5", "2026-06-01"], ["2", "m", 12.5, "2026-06-01", None, "=1+1"], ["3", "m", 1, "=NOW()"]]
+    found = rows(workbook(tmp_path, ("visible", lines)))
+    problem = "its cell {} has a formula, and no value: open the file in a spreadsheet and save it"
+    assert found[0] == (2, problem.format("C2"))
+    assert found[1]["Order No"] == "2"  # behind the last column with a name a formula is nobody's
+    assert found[2] == (4, problem.format("D4"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ('<c r="C2"><f>A1</f><v></v></c>', ["C2"]),
+        ('<c s="1" r="AB12" t="n"><f t="shared" si="0"/></c>', ["AB12"]),
+        ('<c r="C2"><f ca="1">1+1</f><v/></c><c r="D2"><v>1</v></c>', ["C2"]),
+        ('<c r="C2" t="str"><f>""</f><v></v></c>', []),
+        ('<c r="C2"><f>1+1</f><v>2</v></c>', []),
+        ('<c r="C2" t="e"><f>1/0</f><v>#DIV/0!</v></c>', []),
+        ('<c r="C2"/>', []),
+    ],
+)
+def test_formulas_in_every_form(cell: str, expected: list[str]) -> None:
+    for padding in (0, 1 << 20, (1 << 20) - 30):
+        sheet = io.BytesIO((" " * padding + f"<row>{cell}</row>").encode())
+        assert [one.name for one in unreckoned(sheet)] == expected
+    assert next(unreckoned(io.BytesIO(b'<c r="AB12"><f>1</f></c>'))) == (12, 28, "AB12")
+
+
+def test_hidden_sheets_are_not_the_first(tmp_path: Path) -> None:
+    old, new = ([NAMES, [number, "m", 1, "2026-06-01"]] for number in ("old", "new"))
+    assert numbers(workbook(tmp_path, ("hidden", old), ("veryHidden", old), ("visible", new))) == ["new"]
+    assert numbers(workbook(tmp_path, ("hidden", old), ("visible", new)), sheet="Sheet") == ["old"]
+
+
+@pytest.mark.parametrize("name", ["Müller", "Größe und Länge", "Zoë", "Söderström"])
+def test_what_is_neither_utf_8_nor_chinese_is_an_error(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, (HEADER + f"1,{name},10.50,2026-06-01\n").encode("cp1252"))
+    with pytest.raises(CdpError, match="does not look like Chinese") as error:
+        rows(path)
+    assert "--encoding cp1252" in error.value.remedy
+    assert rows(path, encoding="cp1252")[0]["Member"] == name
+
+
+@pytest.mark.parametrize("name", ["李娜", "李", "T恤 李娜", "朱镕基", "李娜 A座"])
+def test_chinese_is_no_error(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, (HEADER + f"1,{name},10.50,2026-06-01\n").encode("gb18030"))
+    assert rows(path)[0]["Member"] == name
