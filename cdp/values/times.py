@@ -39,6 +39,8 @@ _WRITINGS = tuple(
     for day, time in ((_DATE, _TIME), (_BASIC_DATE, _BASIC_TIME), (_BASIC_DATE, _TIME), (_DATE, _BASIC_TIME))
 )
 _RUN_TOGETHER = re.compile(_BASIC_DATE + _BASIC_TIME.replace(_FRACTION, ""))
+_YEARS, _WEEKDAYS = frozenset("Yy"), frozenset("aAwu")
+_WHOLE_DAYS, _WHOLE_TIMES = frozenset("cx"), frozenset("cX")
 _NUMBER = re.compile(r"(?P<sign>-?)(?P<digits>[0-9]+)(?:\.(?P<part>[0-9]+))?")
 
 
@@ -89,6 +91,29 @@ def read_birthday(value: Any, *, zone: tzinfo = UTC, today: date | None = None) 
     if today is not None and day > today:
         raise ValueError(f"{day.isoformat()} is not past")
     return day
+
+
+def check_format(text: str) -> None:
+    """Whether a format of strptime says a time: strptime makes 1900 of a year that is missing, and passes over some parts.
+
+    Raises ValueError with the reason.
+    """
+    try:
+        datetime.strptime("", text)
+    except (ValueError, re.error) as error:
+        if "does not match" not in str(error):
+            raise ValueError(f"{text!r} is no format of strptime: {error}") from None
+    said = set(re.findall(r"%(.)", text.replace("%%", "")))
+    if "Z" in said:
+        raise ValueError(
+            f"{text!r}: strptime passes over the names of zones; write %z for offsets, or `timezone` and the name itself"
+        )
+    if ("I" in said) is not ("p" in said) and not said & _WHOLE_TIMES:
+        raise ValueError(f"{text!r}: %I (hours to 12) and %p (AM, PM) go together; the hours to 23 are %H")
+    is_day = said & _YEARS and said & {"m", "b", "B"} and "d" in said
+    is_week = said & _WEEKDAYS and ({"G", "V"} <= said or (said & _YEARS and said & {"U", "W"}))
+    if not (is_day or is_week or (said & _YEARS and "j" in said) or said & _WHOLE_DAYS):
+        raise ValueError(f"{text!r} must say a year, a month and a day")
 
 
 def _read(value: Any, unit: Unit, formats: Sequence[str]) -> date | datetime:

@@ -15,6 +15,7 @@ from cdp.events import ORDER_EVENTS
 from cdp.seal import HASHED
 from cdp.values.amounts import DecimalSign
 from cdp.values.identifiers import read_part
+from cdp.values.times import BIRTHDAY, check_format
 from serving.imports import convert
 from serving.imports.mapping import (
     ROWS,
@@ -218,6 +219,12 @@ class _Compiler:
     def fail(self, key: str, problem: object) -> InvalidMapping:
         return InvalidMapping(f"{self._file}, key {key}: {problem}.", "See docs/import.md for what a mapping may say.")
 
+    def _check_format(self, key: str, text: str) -> None:
+        try:
+            check_format(text)
+        except ValueError as error:
+            raise self.fail(key, error) from error
+
     def zone(self, key: str, name: str) -> ZoneInfo:
         try:
             return ZoneInfo(name)
@@ -309,6 +316,8 @@ class _Compiler:
         is_nothing = convert.is_silent if kind in _OF_TEXTS else convert.says_nothing
         made = self._source(key, rule, is_nothing, read_part if kind in _OF_IDS else convert.text)
         find = self._exchanged(key, rule, made)
+        if name == BIRTHDAY and any("%y" in one for one in ([rule.format] if isinstance(rule.format, str) else rule.format)):
+            raise self.fail(f"{key}.format", "%y does not say the century of a birthday: 05/01/60 would be in 2060")
         make = self._make(key, rule, kind)
         source, label = _source_of(rule), name or key.rpartition(".")[2]
 
@@ -400,6 +409,8 @@ class _Compiler:
 
     def _make(self, key: str, rule: Value, kind: str) -> Callable[[Any], Any]:
         formats = [rule.format] if isinstance(rule.format, str) and rule.format else list(rule.format)
+        for one in formats:
+            self._check_format(f"{key}.format", one)
         said = self.zone(f"{key}.timezone", rule.timezone) if rule.timezone else None
         zone, home = said or self._zone, said or self._home
         unit, sign = rule.unit, rule.decimal or self._sign

@@ -441,3 +441,16 @@ def test_one_refund_by_three_ways_counts_once() -> None:
             new_profile(), *(make_event(one["messageId"], one["event"], properties=one["properties"]) for one in some)
         )
         assert (profile.orders["7"].refunded, profile.tags["order_amount"].value) == (100_000, 90)
+
+
+@pytest.mark.parametrize(
+    ("traits", "problem"),
+    [
+        ("since: {path: s, as: time, format: '%Y-%m-%d %H:%M %p'}", "traits.since.format: '%Y-%m-%d %H:%M %p': %I"),
+        ("since: {path: s, as: date, format: ['%Y-%m-%d', '%m-%d']}", "traits.since.format: '%m-%d' must say a year"),
+        ("birthday: {path: s, as: date, format: '%m/%d/%y'}", "traits.birthday.format: %y does not say the century"),
+    ],
+)
+def test_formats_are_checked_when_the_mapping_is_read(traits: str, problem: str) -> None:
+    with pytest.raises(InvalidMapping, match=re.escape(problem)):
+        mapper(f"  - type: identify\n    ids: [{{type: user_id, path: u}}]\n    traits: {{{traits}}}")

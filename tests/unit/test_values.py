@@ -14,7 +14,7 @@ from cdp.clock import from_datetime
 from cdp.values.amounts import read_amount, round_places
 from cdp.values.identifiers import read_identifier, read_part
 from cdp.values.texts import read_text
-from cdp.values.times import read_birthday, read_day, read_instant
+from cdp.values.times import check_format, read_birthday, read_day, read_instant
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "values.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -192,3 +192,46 @@ def test_parts_of_ids_may_be_dates() -> None:
 )
 def test_texts(value: Any, expected: str) -> None:
     assert told(read_text, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("%Y-%m-%d %H:%M %p", "go together"),  # 3:05 PM would be 3:05 in the night
+        ("%Y-%m-%d %I:%M", "go together"),
+        ("%Y-%m-%d %H:%M %Z", "names of zones"),  # 10:00 GMT would be 10:00 of the mapping's zone
+        ("%m-%d", "year, a month and a day"),  # of 1900
+        ("%H:%M", "year, a month and a day"),
+        ("%Y", "year, a month and a day"),
+        ("%Y-%m", "year, a month and a day"),
+        ("%Y-W%W", "year, a month and a day"),  # strptime passes over the week
+        ("%G-W%V", "no format|year, a month"),
+        ("%Y-%m-%d %Q", "no format"),
+        ("%Y-%m-%d %Y", "no format"),
+        ("%Y-%m-%", "no format"),
+        ("%%Y-%m-%d", "year, a month and a day"),
+        ("yyyy-MM-dd", "year, a month and a day"),
+    ],
+)
+def test_formats_that_would_make_another_time_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        check_format(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "expected"),
+    [
+        ("%d.%m.%Y", "20.11.2026", datetime(2026, 11, 20)),
+        ("%m/%d/%y %I:%M %p", "11/20/26 03:05 PM", datetime(2026, 11, 20, 15, 5)),
+        ("%d %b %Y", "20 Nov 2026", datetime(2026, 11, 20)),
+        ("%a, %d %b %Y %H:%M:%S GMT", "Fri, 20 Nov 2026 10:00:00 GMT", datetime(2026, 11, 20, 10)),
+        ("%G-W%V-%u", "2026-W47-5", datetime(2026, 11, 20)),
+        ("%Y-%j", "2026-324", datetime(2026, 11, 20)),
+        ("%Y-%m-%dT%H:%M:%S%z", "2026-11-20T10:00:00-0500", datetime(2026, 11, 20, 15)),
+        ("%Y年%m月%d日%H时%M分", "2026年11月20日10时05分", datetime(2026, 11, 20, 10, 5)),
+        ("100%% %Y%m%d", "100% 20261120", datetime(2026, 11, 20)),
+    ],
+)
+def test_formats_that_say_a_time(text: str, written: str, expected: datetime) -> None:
+    check_format(text)
+    assert read_instant(written, formats=[text]) == from_datetime(expected)
