@@ -254,3 +254,31 @@ def test_patterns_put_together_match_what_each_does() -> None:
     for value in [*SOMEBODY, *(value for values in NOTHING.values() for value in values)]:
         each = any(pattern.fullmatch(value) for pattern in shipped.blocked_patterns)
         assert any(pattern.fullmatch(value) for pattern in shipped.joined_patterns) is each, value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "nullnull", "undefinedundefined", "NoneNone", "nullundefined", "User{id=null}", "User{id='null'}", "User(id=None)",
+        "User(None)", "UserId(value=null)", "ObjectId()", "ObjectId('')", "new ObjectId()", "NaT", "WAHR", "falso",
+        "django.contrib.auth.models.AnonymousUser", "java.lang.NullPointerException", "TypeError", "NullReferenceException",
+        "state.user.id", "ctx.user.id", "process.env.USER_ID", "ViewBag.UserId", "POS Customer", "retail customer",
+        "Consumidor Final", "PÚBLICO EN GENERAL", "Laufkundschaft", "client de passage", "普通散客", "匿名会员", "非會員",
+        "会員番号", "該当なし", "해당 없음", "не задан", "123e4567-e89b-12d3-a456-426614174000",
+        "12345678-1234-1234-1234-123456789012",
+    ],
+)  # fmt: skip
+def test_more_that_programs_and_tills_write_for_nobody(value: str) -> None:
+    assert normalise("user_id", value) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "null17null", "annullata", "User{id=17}", "User(id=u-17)", "ObjectId('507f1f77bcf86cd799439011')", "f(x)", "jane(null17)",
+        "terror", "error-17", "jane.error17", "vraiment", "faux-17", "pos-customer-17", "Laufkunde 17", "会员17", "store.jane",
+        "state-17", "123e4567-e89b-12d3-a456-426614174001", "natalie", "nat-17", "anonymous_user_17",
+    ],
+)  # fmt: skip
+def test_more_that_looks_so_and_is_somebody(value: str) -> None:
+    assert normalise("user_id", value) is not None
