@@ -587,3 +587,18 @@ def test_a_rejected_item_is_repaired_and_read_as_it_was(
     with pytest.raises(InvalidEvent) as caught:
         intake(api).read(unknown, payload)
     assert caught.value.reason == "not_replayable"
+
+
+@pytest.mark.parametrize("nothing", [None, "", " ", "\u200b"])
+@pytest.mark.parametrize("field", ["total", "discount", "shipping", "tax", "paid_at", "cancelled_at", "updated_at"])
+def test_what_need_not_be_there_may_be_blank(field: str, nothing: Any) -> None:
+    without = {name: value for name, value in ORDER.items() if name != field}
+    assert order_messages(ORDER | {field: nothing}) == order_messages(without)
+
+
+@pytest.mark.parametrize("field", ["refunds", "properties", "customer"])
+def test_what_need_not_be_there_may_be_null(field: str) -> None:
+    without = {name: value for name, value in ORDER.items() if name != field}
+    assert order_messages(ORDER | {field: None}) == order_messages(without)
+    with pytest.raises(InvalidEvent, match="An order needs a total or lines"):
+        order_messages(ORDER | {"lines": None, "total": ""})
