@@ -254,7 +254,7 @@ class IdentityGraph:
 
     def _memory(self, key: str) -> int:
         """How long, in seconds, it is remembered who told of a transaction that has linked nothing; 0: for ever."""
-        return rule_of(key, self._rules).lifetime_days * (DAY // SECOND)
+        return rule_of(key, self._rules).memory_days * (DAY // SECOND)
 
     # -- what was said ---------------------------------------------------------------------------------------------
 

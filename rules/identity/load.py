@@ -92,9 +92,12 @@ def _identifier(entry: Entry, others: IdentifierType) -> IdentifierType:
         personal=entry.take("personal", bool, False),
         counts_alone=entry.take("counts_alone", bool, False),
         transaction=entry.take("transaction", bool, False),
+        memory_days=entry.whole("memory_days", 0, 36_500, 0),
     )
     if rule.transaction and rule.limits:
         raise entry.fail("transaction", "has no limits of its own: it links one value of each type")
+    if rule.memory_days and not rule.transaction:
+        raise entry.fail("memory_days", "is of transactions only; see lifetime_days")
     entry.done()
     return rule
 

@@ -45,6 +45,7 @@ class IdentifierType:
             that never serve several people.
         transaction: a value names something that one person does once, such as an order: it links at most one value of each
             type, and is kept without a node in the graph as long as it links nothing.
+        memory_days: of a transaction: for how many days it is remembered who alone told of it; 0: for ever.
     """
 
     name: str
@@ -60,6 +61,7 @@ class IdentifierType:
     personal: bool = False
     counts_alone: bool = False
     transaction: bool = False
+    memory_days: int = 0
 
     @cached_property
     def joined_patterns(self) -> tuple[re.Pattern[str], ...]:

@@ -104,6 +104,18 @@ def test_an_address_of_a_crowd_keeps_no_combinations_and_finds_its_people_all_th
     assert graph.place(sighting("email:e", "device_id:3", "device_id:4", day=3)).person == anonymous
 
 
+def test_a_refund_of_next_year_finds_its_order() -> None:
+    graph = new_graph()
+    graph.place(sighting("user_id:u", "order_id:7", day=1))
+    assert graph.place(sighting("order_id:7", day=500)).person == 1
+    assert graph.place(sighting("order_id:7", day=900)).person == 1
+
+
+def test_only_transactions_are_forgotten() -> None:
+    with pytest.raises(InvalidRule, match="lifetime_days"):
+        parse_identity_rules("identifiers: [{name: o, priority: 9, memory_days: 3}]")
+
+
 def test_a_transaction_has_no_limits_of_its_own() -> None:
     with pytest.raises(InvalidRule, match="one value of each type"):
         parse_identity_rules("identifiers: [{name: o, priority: 9, transaction: true, limits: {ever: 3}}]")
