@@ -14,6 +14,7 @@ from cdp.profile import MONEY
 from cdp.values.amounts import read_amount, round_places
 from cdp.values.currencies import name_currency
 from cdp.values.identifiers import read_identifier
+from cdp.values.lists import read_list
 from cdp.values.texts import is_error, trim
 
 Status = Literal["placed", "completed", "refunded", "cancelled"]
@@ -90,7 +91,7 @@ def parse_order(event: str, properties: bytes | msgspec.Raw) -> OrderEvent:
     if version is not None and not _is_version(version):
         raise InvalidEvent("invalid_number", "properties.version", "properties.version must be an integer, 0 or more.")
     status = STATUS[event]
-    products = values.get("products") or []
+    products = read_list(values.get("products") or [])
     if not isinstance(products, list) or len(products) > MAX_LINES:
         raise InvalidEvent("invalid_products", "properties.products", f"products must be a list of at most {MAX_LINES} lines.")
     back = status != "completed"
@@ -139,6 +140,8 @@ def _is_version(value: Any) -> bool:
 
 def _line(index: int, product: Any, back: bool) -> Line:
     field = f"properties.products[{index - 1}]"
+    if product == []:  # an empty object, as PHP writes it
+        product = {}
     if not isinstance(product, dict):
         raise InvalidEvent("invalid_products", field, "a product must be an object.")
     quantity = _amount(_given(product, "quantity", 1), f"{field}.quantity")

@@ -15,6 +15,7 @@ from cdp.events import ORDER_EVENTS
 from cdp.seal import HASHED
 from cdp.values.amounts import DecimalSign
 from cdp.values.identifiers import read_part
+from cdp.values.lists import read_list
 from cdp.values.times import BIRTHDAY, check_format
 from serving.imports import convert
 from serving.imports.mapping import (
@@ -503,7 +504,7 @@ def _items(path: Path | None, scope: Scope) -> Iterator[Scope]:
     if path is None:
         yield scope
         return
-    items = path.find(scope)
+    items = read_list(path.find(scope))
     if items is None:
         return
     if not isinstance(items, list) or len(items) > MAX_EACH:

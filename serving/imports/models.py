@@ -1,6 +1,5 @@
 """What `POST /v1/orders` and `POST /v1/members` take, and what they answer."""
 
-from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ from cdp.clock import DAY, to_datetime
 from cdp.values.amounts import read_amount, round_places
 from cdp.values.currencies import read_currency
 from cdp.values.identifiers import read_identifier
+from cdp.values.lists import read_list
 from cdp.values.times import read_instant
 from serving.imports.convert import is_silent, says_nothing
 
@@ -52,19 +52,27 @@ def _contact(value: Any) -> Any:
         return value
 
 
-def _if_said(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """What need not be there may be blank: programs write an empty text, or null, for nothing."""
-    return lambda value: None if says_nothing(value) else read(value)
-
-
-def _nothing(value: Any) -> Any:
-    """A list may be null; what it needs is said by the order."""
-    return [] if value is None else value
-
-
 def _no_list(value: Any) -> Any:
-    """PHP writes an empty object as a list."""
-    return {} if value is None or value == [] else value
+    """PHP writes an empty object as a list; null and blanks say as little as nothing does."""
+    return {} if says_nothing(value) or value == [] else value
+
+
+def _listed(value: Any) -> Any:
+    return [] if says_nothing(value) or value == {} else read_list(value)
+
+
+def _or_nothing(value: Any) -> Any:
+    """None for what is blank: forms and exports write that where nothing is filled in."""
+    return None if says_nothing(value) else value
+
+
+def _blank_is(default: Any) -> BeforeValidator:
+    return BeforeValidator(lambda value: default if says_nothing(value) else value)
+
+
+def _counted(default: int) -> BeforeValidator:
+    """Of a line: null is as good as no field, and a blank is not, since an amount is worked out of it."""
+    return BeforeValidator(lambda value: default if value is None else value)
 
 
 Text = Annotated[str, Field(max_length=512)]
@@ -73,20 +81,14 @@ OwnId = Annotated[Text | None, BeforeValidator(_own_id)]
 Contact = Annotated[Text | None, BeforeValidator(_contact)]
 Number = Annotated[str, BeforeValidator(read_identifier), Field(min_length=1, max_length=100, pattern=r"^[^\x00\s][^\x00]*$")]
 Amount = Annotated[Decimal, BeforeValidator(_amount), Field(ge=0, lt=10**12, allow_inf_nan=False)]
-OptionalAmount = Annotated[
-    Annotated[Decimal, Field(ge=0, lt=10**12, allow_inf_nan=False)] | None, BeforeValidator(_if_said(_amount))
-]
 Quantity = Annotated[Decimal, BeforeValidator(_amount), Field(gt=0, lt=10**9, allow_inf_nan=False)]
 Moment = Annotated[
     datetime,
     BeforeValidator(_moment),
     Field(description="ISO 8601 (without a zone: UTC), or epoch seconds or milliseconds."),
 ]
-OptionalMoment = Annotated[
-    datetime | None,
-    BeforeValidator(_if_said(_moment)),
-    Field(description="ISO 8601 (without a zone: UTC), or epoch seconds or milliseconds."),
-]
+PerhapsAmount = Annotated[Amount | None, BeforeValidator(_or_nothing)]
+PerhapsMoment = Annotated[Moment | None, BeforeValidator(_or_nothing)]
 Currency = Annotated[str, BeforeValidator(read_currency), Field(description="ISO 4217; RMB is CNY.")]
 Version = Annotated[int, BeforeValidator(_version), Field(ge=0, le=2**53, description="Counts the versions; the highest stands.")]
 
@@ -116,7 +118,7 @@ class Customer(_Strict):
     wechat_openid: OwnId = None
     wechat_unionid: OwnId = None
     anonymous_id: OwnId = Field(None, description="The browser's or the app's id, if the order came from there.")
-    ids: Annotated[list[Id], BeforeValidator(_nothing)] = Field(default_factory=list, max_length=MAX_IDS)
+    ids: Annotated[list[Id], BeforeValidator(_listed)] = Field(default_factory=list, max_length=MAX_IDS)
 
 
 class Line(BaseModel):
@@ -128,19 +130,21 @@ class Line(BaseModel):
     product_id: OwnId = None
     name: Text | None = None
     category: Text | None = None
-    quantity: Quantity = Decimal(1)
-    price: Amount = Field(Decimal(0), description="Of one piece.")
+    quantity: Annotated[Quantity, _counted(1)] = Decimal(1)
+    price: Annotated[Amount, _counted(0)] = Field(Decimal(0), description="Of one piece.")
 
 
 class Refund(_Strict):
     """Money given back. Each refund of an order counts once, by its `refund_id`."""
 
     refund_id: Number
-    amount: OptionalAmount = Field(None, description="Without it and without lines: everything.")
-    currency: Currency | None = Field(None, description="If it is not the order's: such an amount is told, and not subtracted.")
+    amount: Amount | None = Field(None, description="Without it and without lines: everything.")
+    currency: Annotated[Currency | None, BeforeValidator(_or_nothing)] = Field(
+        None, description="If it is not the order's: such an amount is told, and not subtracted."
+    )
     refunded_at: Moment
     reason: Text | None = None
-    lines: Annotated[list[Line], BeforeValidator(_nothing)] = Field(default_factory=list, max_length=MAX_LINES)
+    lines: Annotated[list[Line], BeforeValidator(_listed)] = Field(default_factory=list, max_length=MAX_LINES)
 
 
 class Order(_Strict):
@@ -159,25 +163,25 @@ class Order(_Strict):
     )  # fmt: skip
 
     order_id: Number
-    version: Version = 1
+    version: Annotated[Version, _blank_is(1)] = 1
     status: OrderStatus = Field(description="From `paid` on it is a sale; `placed` and `unpaid` are not counted.")
     placed_at: Moment
-    paid_at: OptionalMoment = None
-    cancelled_at: OptionalMoment = None
-    updated_at: OptionalMoment = None
+    paid_at: PerhapsMoment = None
+    cancelled_at: PerhapsMoment = None
+    updated_at: PerhapsMoment = None
     currency: Currency
-    total: OptionalAmount = Field(None, description="What the customer pays; without it, the sum of the lines.")
-    discount: OptionalAmount = None
-    shipping: OptionalAmount = None
-    tax: OptionalAmount = None
+    total: Amount | None = Field(None, description="What the customer pays; without it, the sum of the lines.")
+    discount: PerhapsAmount = None
+    shipping: PerhapsAmount = None
+    tax: PerhapsAmount = None
     coupon: Text | None = None
     customer: Annotated[Customer, BeforeValidator(_no_list)] = Field(
         default_factory=Customer, description="Without any identifier: a guest, known by the order's number."
     )
     store: Text | None = None
     channel: Text | None = None
-    lines: Annotated[list[Line], BeforeValidator(_nothing)] = Field(default_factory=list, max_length=MAX_LINES)
-    refunds: Annotated[list[Refund], BeforeValidator(_nothing)] = Field(default_factory=list, max_length=MAX_REFUNDS)
+    lines: Annotated[list[Line], BeforeValidator(_listed)] = Field(default_factory=list, max_length=MAX_LINES)
+    refunds: Annotated[list[Refund], BeforeValidator(_listed)] = Field(default_factory=list, max_length=MAX_REFUNDS)
     properties: Properties = Field(default_factory=dict, description="Anything else; kept as it is.")
 
     @model_validator(mode="after")
@@ -208,12 +212,16 @@ class Member(_Strict):
     email: Contact = None
     wechat_openid: OwnId = None
     wechat_unionid: OwnId = None
-    ids: Annotated[list[Id], BeforeValidator(_nothing)] = Field(default_factory=list, max_length=MAX_IDS)
+    ids: Annotated[list[Id], BeforeValidator(_listed)] = Field(default_factory=list, max_length=MAX_IDS)
     traits: Properties = Field(default_factory=dict, description="Attributes of the profile: name, birthday, gender, level ...")
-    registered_at: OptionalMoment = None
-    registered: bool = Field(False, description="Whether this member has just signed up: makes the event `Signed Up`, once.")
-    updated_at: OptionalMoment = Field(None, description="Since when the traits hold; the latest wins.")
-    version: Version | None = Field(None, description="The same member and version is the same message; without it, by content.")
+    registered_at: PerhapsMoment = None
+    registered: Annotated[bool, _blank_is(False)] = Field(
+        False, description="Whether this member has just signed up: makes the event `Signed Up`, once."
+    )
+    updated_at: PerhapsMoment = Field(None, description="Since when the traits hold; the latest wins.")
+    version: Annotated[Version | None, BeforeValidator(_or_nothing)] = Field(
+        None, description="The same member and version is the same message; without it, by content."
+    )
     store: Text | None = None
     channel: Text | None = None
 

@@ -244,6 +244,12 @@ def test_each_and_what_is_around() -> None:
     assert made["properties"]["products"] == [{"sku": "x", "refund": 9}]
 
 
+def test_a_list_may_be_as_php_writes_it() -> None:
+    text = "  - event: E\n    ids: [{type: user_id, path: u}]\n    products: {each: l, fields: {sku: s}}"
+    (made,) = mapper(text).map({"u": "a", "l": {"1": {"s": "x"}, "3": {"s": "y"}}})
+    assert made["properties"]["products"] == [{"sku": "x"}, {"sku": "y"}]
+
+
 def test_message_ids_follow_from_the_record() -> None:
     basic = Mapper(parse_mapping(BASIC, "t.yaml"))
     one, same, other = (basic.map(r)[0]["messageId"] for r in ({"u": "1", "x": 2}, {"x": 2, "u": "1"}, {"u": "1", "x": 3}))

@@ -71,6 +71,14 @@ def test_rubbish_is_refused_by_name(properties: dict, field: str) -> None:
     assert caught.value.field == field
 
 
+def test_lines_may_come_as_php_writes_them() -> None:
+    gaps = {"0": {"sku": "a", "price": 2}, "2": {"sku": "b", "price": 3}}
+    plain = read("Order Completed", order_id="o", products=[*gaps.values()])
+    assert read("Order Completed", order_id="o", products=gaps) == plain
+    assert read("Order Completed", order_id="o", products=[[]]) == read("Order Completed", order_id="o", products=[{}])
+    assert read("Order Completed", order_id="o", products={}).lines == ()
+
+
 def test_amounts_are_read_as_everywhere() -> None:
     lines = [{"sku": "a", "quantity": "2", "price": "￥1,299.00"}, {"sku": "b", "price": 14.309999999999999}]
     order = read("Order Completed", order_id="o", total="1,23,456.78", products=lines)

@@ -169,6 +169,32 @@ def test_a_refund_in_another_currency_is_told() -> None:
     assert "warnings" not in order_messages({**ORDER, "customer": {}, "refunds": [{**PARTIAL, "currency": "RMB"}]})[0]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": None}, {"version": ""}, {"lines": "", "refunds": " ", "properties": ""},
+        {"lines": None, "refunds": None}, {"properties": None}, {"discount": "", "tax": " ", "shipping": None},
+        {"paid_at": "", "cancelled_at": None, "updated_at": "\u200b"}, {"lines": [{"sku": "A", "quantity": None, "price": None}]},
+        {"lines": {"0": {"sku": "A"}, "2": {"sku": "B"}}, "refunds": {"1": PARTIAL}}, {"lines": {}, "refunds": {}},
+        {"refunds": [{**PARTIAL, "currency": ""}]},
+    ],
+)  # fmt: skip
+def test_what_is_not_filled_in_costs_no_order(change: dict[str, Any]) -> None:
+    bare = {name: ORDER[name] for name in ("order_id", "status", "placed_at", "currency", "total", "customer")}
+    said = {name: value for name, value in change.items() if isinstance(value, list | dict)}
+    wanted = order_messages(bare)[0]["properties"] | {"products": []}
+    made = order_messages({**bare, **change})
+    assert made[0]["properties"] | {"products": []} == wanted
+    assert len(made[0]["properties"]["products"]) == len(said.get("lines", []))
+    assert len(made) == 1 + len(said.get("refunds", []))
+
+
+@pytest.mark.parametrize("change", [{"total": ""}, {"lines": [{"price": ""}]}, {"refunds": [{**PARTIAL, "amount": ""}]}])
+def test_an_amount_that_counts_is_not_worked_out_of_a_blank_one(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent, match="is not a number"):
+        order_messages({**ORDER, **change})
+
+
 MEMBER = {
     "member_id": "M-7", "phone": "13800000000", "email": "l***@example.com", "traits": {"name": "Li", "birthday": "1990-05-01"},
     "registered_at": "2026-06-01T12:00:00+08:00",
@@ -187,6 +213,8 @@ def test_members() -> None:
     _, signed_up = member_messages({**MEMBER, "registered": True, "version": 3})
     assert (signed_up["event"], signed_up["messageId"], signed_up["userId"]) == ("Signed Up", "signup:M-7", "M-7")
     assert member_messages({**MEMBER, "version": 3})[0]["messageId"] == "member:M-7:3"
+    assert member_messages({**MEMBER, "updated_at": "", "version": None, "registered": None}) == [identify]
+    assert member_messages({**MEMBER, "registered_at": " ", "traits": None})[0]["traits"] == {"phone": "13800000000"}
     (warned,) = member_messages({**MEMBER, "email": "l@example.com", "phone": {"no": 1}, "ids": [7]})
     assert [warning["field"] for warning in warned["warnings"]] == ["phone", "ids.0"]
     assert (warned["traits"]["email"], "phone" in warned["traits"]) == ("l@example.com", False)
