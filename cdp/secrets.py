@@ -5,6 +5,7 @@ it was just used.
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import quote
@@ -12,16 +13,21 @@ from urllib.parse import quote
 import msgspec
 
 HIDDEN = "***"
-_OPENINGS = (b"wk_", b"tk_")
 # Not within a longer word, such as sealed text; but an escape of JSON or of an address may stand before it.
 _BEFORE = r"(?:(?<![A-Za-z0-9_\-])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[bfnrt]))"
-_DRAWN = _BEFORE + r"[wt]k_[A-Za-z0-9_\-]{32}(?![A-Za-z0-9_\-])"
+_DRAWN = _BEFORE + r"(?:[wt]k_[A-Za-z0-9_\-]{32}(?![A-Za-z0-9_\-])|d[2G]tf[A-Za-z0-9+/]{44}(?![A-Za-z0-9+/=]))"
 _IN_BYTES, _IN_TEXT = re.compile(_DRAWN.encode()), re.compile(_DRAWN)
 
 
 def may_hold_secret(text: bytes) -> bool:
     """Whether there may be a secret that the platform drew in a text: quick, and true of every text that has one."""
-    return _OPENINGS[0] in text or _OPENINGS[1] in text
+    return b"wk_" in text or b"tk_" in text or b"d2tf" in text or b"dGtf" in text  # the last two: as in a header Authorization
+
+
+def are_inside(text: bytes, used: Iterable[str]) -> bool:
+    """Whether one of some secrets stands in a JSON text as it came: PHP escapes the slashes in it."""
+    plain = text.replace(b"\\/", b"/") if b"\\/" in text else text
+    return any(form in plain for secret in used for form in _forms(secret))
 
 
 def hide(text: bytes, used: Iterable[str] = (), name: str = HIDDEN) -> bytes:
@@ -39,13 +45,14 @@ def hide(text: bytes, used: Iterable[str] = (), name: str = HIDDEN) -> bytes:
 
 def hide_in_text(text: str) -> str:
     """A plain text without secrets that the platform drew."""
-    return _IN_TEXT.sub(HIDDEN, text) if "wk_" in text or "tk_" in text else text
+    return _IN_TEXT.sub(HIDDEN, text) if may_hold_secret(text.encode("utf-8", "replace")) else text
 
 
 @lru_cache(maxsize=4096)
 def _forms(secret: str) -> tuple[bytes, ...]:
-    """How a secret is written in JSON, and in an address in it."""
-    return tuple(dict.fromkeys((_inner(secret), quote(secret, safe="").encode())))
+    """How a secret is written in JSON, in an address in it, and in a header Authorization."""
+    basic = b64encode(f"{secret}:".encode())
+    return tuple(dict.fromkeys((_inner(secret), quote(secret, safe="").encode(), basic)))
 
 
 def _inner(value: str) -> bytes:

@@ -119,6 +119,7 @@ class Finish:
     def _record(self, topic: str, key: str, value: bytes, arrival: Arrival, *, corrected: bool) -> Record:
         """The record without secrets, if it is not too large or too deep."""
         value = hide(value, arrival.secrets, arrival.source)
+        key = hide(key.encode(), arrival.secrets, arrival.source).decode()
         if len(value) > self.max_bytes:
             raise too_large(self.max_bytes)
         if may_be_deep(value) and _depth(msgspec.json.decode(value)) > MAX_DEPTH:

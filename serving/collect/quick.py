@@ -135,7 +135,8 @@ class Quick:
             properties, traits = message.properties, _sealed(message.traits, sealer)
             if not ids or traits is None or (properties is not EMPTY_OBJECT and not passes(properties, sealer)):
                 return None
-            if may_hold_personal(f"{message_id} {message.user_id} {message.anonymous_id} {name}"):
+            names = f"{message_id} {message.user_id} {message.anonymous_id} {name}"
+            if may_hold_personal(names) or may_hold_secret(names.encode()):
                 return None
             context = bytes(message.context)
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,7 @@ from serving.collect.dialects.snowplow import ROUTES as SNOWPLOW
 from serving.collect.draft import Dialect
 from serving.collect.finish import Finish
 from serving.collect.publish import Record
+from serving.collect.quick import Quick
 from serving.definitions.credentials import Grant
 from tests.sealing import sealer
 
@@ -49,12 +51,16 @@ class Known:
         return None
 
 
-def send(dialect: Dialect, path: str, body: bytes, query: bytes = b"", key: str = KEY) -> list[Record]:
+def send(
+    dialect: Dialect, path: str, body: bytes, query: bytes = b"", key: str = KEY, *, quick: bool = False
+) -> list[Record]:  # fmt: skip
     """What a request makes, through the collector."""
     kept = Kept()
     finish = Finish(NAMES.events, NAMES.items, 100_000, sealer)
     parts: Any = SimpleNamespace(publisher=kept, credentials=Known())
     collector = Collector(NAMES, parts.publisher, parts.credentials, lambda: NOW, finish, None, 1_000_000)  # type: ignore[arg-type]
+    if quick:
+        collector = replace(collector, quick=Quick(finish))
     headers = [(b"authorization", b"Bearer " + key.encode())] if key else []
     reply = asyncio.run(collector.handle(dialect, Request("POST", path, query, headers, body, "1.2.3.4")))
     assert reply.status in (200, 202), reply

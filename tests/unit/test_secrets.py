@@ -1,6 +1,7 @@
 """Write keys and tokens are in no fact and in no dead letter."""
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import msgspec
@@ -20,11 +21,18 @@ from tests.unit.test_letters_by_message_id import KEY, send
 OTHER, TOKEN = "wk_" + "a-_Z" * 8, "tk_" + "0123" * 8
 
 
+def basic(secret: str) -> str:
+    """As in the header Authorization."""
+    return b64encode(f"{secret}:".encode()).decode()
+
+
 @pytest.mark.parametrize(
     ("text", "hidden"),
     [
         (f'"{OTHER}"', '"***"'), (f"?key={OTHER}&a=1", "?key=***&a=1"), (f"%3D{OTHER}%26", "%3D***%26"),
         (f'"a\\n{TOKEN}\\n"', '"a\\n***\\n"'), (f"Bearer {TOKEN}", "Bearer ***"), (f"{OTHER}{OTHER}", f"{OTHER}{OTHER}"),
+        (f'"Basic {basic(OTHER)}"', '"Basic ***"'), (f"{basic(TOKEN)}, 1", "***, 1"),
+        (f"{basic(OTHER)}abcd", f"{basic(OTHER)}abcd"),
         (f"~k1.{OTHER}abc~", f"~k1.{OTHER}abc~"), (f"x{OTHER}", f"x{OTHER}"), ("wk_short", "wk_short"),
     ],
 )  # fmt: skip
@@ -38,6 +46,18 @@ def test_what_was_used_becomes_the_name_of_its_key() -> None:
     text = json.dumps({"a": used, "b": "x?key=odd%22key%2F8%2B", "c": OTHER}).encode()
     assert json.loads(hide(text, [used], 'shop "1"')) == {"a": 'shop "1"', "b": 'x?key=shop "1"', "c": "***"}
     assert mask_all(f"not {TOKEN}") == "not ***"
+
+
+@pytest.mark.parametrize("secret", [OTHER, TOKEN, KEY, basic(OTHER), basic(KEY)])
+@pytest.mark.parametrize("place", ["messageId", "userId", "anonymousId", "event", "properties", "context"])
+def test_no_secret_passes_quickly(secret: str, place: str) -> None:
+    """Plain messages are not looked into, so that a secret in them has to be seen before."""
+    plain = {"type": "track", "messageId": "m", "userId": "u", "anonymousId": "a", "event": "Seen"}
+    message = plain | {place: {"auth": f"Basic {secret}"} if place in ("properties", "context") else secret}
+    (record,) = send(SEGMENT["/v1/batch"], "/v1/batch", json.dumps({"batch": [message]}).encode(), quick=True)
+    assert secret.encode() not in record.value + record.key.encode()
+    (record,) = send(SEGMENT["/v1/batch"], "/v1/batch", json.dumps({"batch": [plain]}).encode(), quick=True)
+    assert (decode_event(record.value).message_id, record.key) == ("m", "user_id:u")
 
 
 def spread(key: str) -> dict[str, Any]:
