@@ -29,15 +29,17 @@ class Around:
 
     Attributes:
         person: the person's number.
-        key: the identifier that was asked for; "" if it was a OneID.
+        key: the identifier that was asked for, or that alone told of the transaction that was; "" if it was a OneID.
         component: of one identifier only, if it was never seen with another one.
         profile: None: PROFILE has not heard of the person yet.
+        transaction: what was asked for, if it is a transaction that `key` alone has told of; "" otherwise.
     """
 
     person: int
     key: str
     component: Component
     profile: Profile | None
+    transaction: str = ""
 
 
 async def find(parts: Parts, asked: str, field: str = "id") -> Around:
@@ -112,15 +114,15 @@ def reading() -> Iterator[None]:
 
 
 async def _by_identifier(parts: Parts, key: str, field: str) -> Around:
-    record = (await read_records(parts, [key])).get(key)
-    if record is not None and record.told_by:  # a transaction that one identifier alone has told of
-        key = record.told_by
+    record, transaction = (await read_records(parts, [key])).get(key), ""
+    if record is not None and record.told_by:
+        key, transaction = record.told_by, key
     component = await read_component(parts, key)
     if component is None:
         raise ApiError(404, "Nobody is known by this identifier.", LATER, field=field)
     person = person_now(component, key, parts.clock())
     profiles = await read_profiles(parts, [person])
-    return Around(person, key, component, profiles.get(person))
+    return Around(person, key, component, profiles.get(person), transaction)
 
 
 async def _by_one_id(parts: Parts, asked: str, number: int, field: str) -> Around:

@@ -9,6 +9,7 @@ from serving.identity.explain import is_merge
 from serving.identity.find import Around, find, reading
 from serving.identity.models import Changed, UnmergeRequest
 from serving.identity.people import parts_of, people_of
+from serving.identity.show import shown
 from serving.parts import Parts
 
 ONE_OF = "Send `identifier`, or `one_id` and `merge`."
@@ -33,6 +34,11 @@ def plan_parting(parts: Parts, found: Around) -> Plan:
     component, key, person = found.component, found.key, found.person
     if not key:
         raise ApiError(422, "A OneID is not an identifier.", "Send type:value, such as phone:13800000000.", field="identifier")
+    if found.transaction:  # to part its teller instead would take a member's devices away
+        raise ApiError(
+            409, f"{found.transaction} is with nobody: {shown(key, component)} alone has told of it, and its events count there.",
+            "To take that identifier out of its person, name it.", field="identifier",
+        )  # fmt: skip
     others = set(people_of(component).get(person, ())) - {key}
     if not others:
         raise ApiError(409, "This identifier is with no other one.", "See GET /v1/identity/{id} for what there is.")

@@ -287,6 +287,20 @@ def test_what_is_refused(api: Api, method: str, path: str, body: Any, status: in
     assert api.sent == []
 
 
+def test_an_order_that_one_alone_told_of_parts_nobody(api: Api) -> None:
+    """Its events are those of who told of it, whose other identifiers are none of its business."""
+    api.see("user_id:u1", PHONE)
+    api.see("user_id:u1", "order_id:7")
+    assert api.ok("GET", "identity/order_id:7")["one_id"] == "P0000000001"
+    answer = api.call("POST", "identity/unmerge", {"identifier": "order_id:7"})
+    assert (answer.status_code, answer.json()["field"]) == (409, "identifier")
+    assert "user_id:u1 alone has told of it" in answer.json()["message"]
+    assert api.sent == []
+    api.see("anonymous_id:a", "order_id:7")
+    assert api.ok("POST", "identity/unmerge", {"identifier": "order_id:7"})["status"] == "done"
+    assert api.ok("GET", "identity/user_id:u1")["one_id"] != api.ok("GET", "identity/anonymous_id:a")["one_id"]
+
+
 def test_roles(api: Api) -> None:
     api.see("user_id:u1", PHONE)
     for path, body in (
