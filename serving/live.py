@@ -27,7 +27,7 @@ async def live_finish(parts: Parts) -> AsyncIterator[tuple[Finish, Quick]]:
     enrichment = Enrichment(settings, settings.geoip, settings.ip_mode)
     finish = Finish(
         parts.names.events, parts.names.items, settings.max_event_bytes, sealing.sealer, enrichment, police.current,
-        lambda: parts.identity.rules.matching is not None,
+        lambda: parts.identity.rules.matching is not None, lambda: parts.identity.rules,
     )  # fmt: skip
     quick = Quick(finish)
 

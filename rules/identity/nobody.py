@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from html import unescape
 from urllib.parse import unquote
 
-from rules.identity.model import IdentifierType
+from cdp.events import ORDER_ID
+from rules.identity.model import IdentifierType, IdentityRules
 
 _QUOTES = "\"'`´<>()[]{}\\«»“”„‘’‚‹›「」『』【】《》〈〉 \t\r\n"  # noqa: RUF001
 _SIGNS = string.punctuation + string.whitespace + _QUOTES + "…·、。¡¿"
@@ -26,6 +27,15 @@ def is_nobody(value: str, normal: str, declared: IdentifierType) -> bool:
     if plain == normal and plain[:1].isalnum() and plain[-1:].isalnum() and "%" not in plain and "&" not in plain:
         return _is_blocked(plain, declared)  # nothing is around it
     return any(_is_blocked(one, declared) for one in {normal, *_readings(plain)})
+
+
+def is_no_number(order_id: str, rules: IdentityRules) -> bool:
+    """Whether it is what programs print where an order has no number: all such orders of a customer would be one.
+
+    What has a digit in it is a number, 0 as well.
+    """
+    declared = rules.identifiers.get(ORDER_ID, rules.others)
+    return not any(sign.isdigit() for sign in order_id) and is_nobody(order_id, order_id, declared)
 
 
 def fold(value: str) -> str:

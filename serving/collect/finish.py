@@ -15,11 +15,14 @@ import msgspec
 
 from cdp.clock import DAY, SECOND
 from cdp.errors import InvalidEvent
-from cdp.events import ORDER_ID, Event, Identifier, Item, Kind, Source, encode, is_order
+from cdp.events import ORDER_ID, ORDER_PLACED, Event, Identifier, Item, Kind, Source, encode, is_order
 from cdp.identity import TRAITS
 from cdp.secrets import hide
 from cdp.values.identifiers import read_identifier, reads_as_itself
 from cdp.values.texts import is_error, trim
+from rules.identity import load_identity_rules
+from rules.identity.model import IdentityRules
+from rules.identity.nobody import is_no_number
 from rules.seal import Sealer
 from serving.collect.draft import Draft, ItemDraft, Object
 from serving.collect.publish import Record
@@ -95,6 +98,7 @@ class Finish:
         sealer: seals what is personal, as it is now.
         police: the tracking plan, as it is now.
         matches: whether people are found by their traits as well, as it is now: then an event needs no identifier.
+        rules: the identity rules in force.
     """
 
     events: str
@@ -104,6 +108,7 @@ class Finish:
     enrich: Enrich | None = None
     police: Callable[[], Police | None] = lambda: None
     matches: Callable[[], bool] = lambda: False
+    rules: Callable[[], IdentityRules] = load_identity_rules
 
     def __call__(self, draft: Draft | ItemDraft, arrival: Arrival) -> Record:
         """The record of a draft. Raises InvalidEvent."""
@@ -131,6 +136,8 @@ class Finish:
         ids, left_out = _identifiers(draft)
         if is_order(draft.kind, name):
             ids = with_order_id(ids, draft.properties)
+            if name != ORDER_PLACED:
+                _check_order_id(ids, self.rules())
         if left_out and not (is_order(draft.kind, name) and any(one.type == ORDER_ID for one in ids)):
             raise left_out[0]
         if ids or not (draft.traits and self.matches()):
@@ -263,6 +270,12 @@ def with_order_id(ids: list[Identifier], properties: Object) -> list[Identifier]
         return ids
     identifier = Identifier(ORDER_ID, order_id)
     return ids if identifier in ids else [*ids, identifier]
+
+
+def _check_order_id(ids: list[Identifier], rules: IdentityRules) -> None:
+    """Refuse an order whose number is what programs print for none: all orders of one customer would be one."""
+    if any(one.type == ORDER_ID and is_no_number(one.value, rules) for one in ids):
+        raise InvalidEvent("missing_order_id", "properties.order_id", "The order_id is what programs write where there is none.")
 
 
 def _check_ids(ids: list[Identifier], kind: Kind) -> None:

@@ -15,6 +15,7 @@ from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
 from cdp.seal import HASHED
 from cdp.values.times import BIRTHDAY, read_birthday
 from rules.identity.model import IdentityRules
+from rules.identity.nobody import is_no_number
 from serving.imports import convert
 from serving.imports.apply import WARNINGS, without_masked
 from serving.imports.contacts import Warnings, nobodys, readable_contact, unidentifying
@@ -37,10 +38,13 @@ def order_messages(item: Any, rules: IdentityRules | None = None) -> list[Messag
     """The messages of an order: what it is now, and each of its refunds.
 
     Args:
-        rules: the identity rules in force, for warnings about contacts that identify nobody; None: without those.
+        rules: the identity rules in force, by which a number is none, and which warn of contacts that identify nobody; None:
+            without that.
     """
     item, warnings = _with_contact(item)
     order = _validated(Order, item)
+    if rules and is_no_number(order.order_id, rules):
+        raise InvalidEvent("missing_order_id", "order_id", "order_id: it is what programs write where there is none.")
     kind, event, time = _kind(order)
     properties = _properties(order)
     message = _message(f"order:{order.order_id}:{order.version}:{kind}", event, time, properties)

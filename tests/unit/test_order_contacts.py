@@ -17,7 +17,7 @@ from serving.collect.draft import Dialect, Draft, Opened
 from serving.collect.finish import Arrival
 from serving.collect.quick import Quick
 from tests.sealing import opened
-from tests.unit.dialect_requests import NOW, finish
+from tests.unit.dialect_requests import NOW, finish, incoming, taken
 
 ARRIVAL = Arrival("shop", NOW)
 NUMBER = Identifier("order_id", "o-1")
@@ -54,6 +54,18 @@ DIALECTS: dict[str, tuple[Dialect, dict[str, Any], dict[str, Any], Identifier]] 
 
 def ids(draft: Any) -> list[Identifier]:
     return opened(finish(draft, ARRIVAL).value).ids
+
+
+@pytest.mark.parametrize("number", ["undefined", "null", "{{order.id}}", "(null)", "[object Object]"])
+@pytest.mark.parametrize("event", ["Order Completed", "Order Refunded", "Order Cancelled"])
+def test_orders_without_a_number_are_not_one_order(number: Any, event: str) -> None:
+    """Of two orders of one customer that are both called undefined the later one would replace the earlier."""
+    message = {"event": event, "userId": "u", "properties": {"order_id": number, "total": 5}}
+    _, drafts, refused, _ = taken(Segment("track"), incoming("POST", "/v1/track", message))
+    assert drafts == []
+    assert [(error.reason, error.field) for _, error in refused] == [("missing_order_id", "properties.order_id")]
+    message["properties"]["order_id"] = "null-17"
+    assert len(taken(Segment("track"), incoming("POST", "/v1/track", message))[1]) == 1
 
 
 @pytest.mark.parametrize("name", DIALECTS)

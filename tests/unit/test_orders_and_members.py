@@ -337,6 +337,13 @@ def test_who_is_nobody_by_the_rules_in_force_is_said(contact: dict[str, str], wh
     assert "warnings" not in order_messages({**ORDER, "customer": {"phone": "13900019001"}}, load_identity_rules())[0]
 
 
+@pytest.mark.parametrize("number", ["null", "undefined", "{{ order.id }}"])
+def test_what_is_no_number_is_no_order(number: Any) -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        order_messages({**ORDER, "order_id": number, "refunds": [PARTIAL]}, load_identity_rules())
+    assert (caught.value.reason, caught.value.field) == ("missing_order_id", "order_id")
+
+
 class Api:
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(data_dir=folder)
