@@ -16,7 +16,8 @@ HIDDEN = "***"
 # Not within a longer word, such as sealed text; but an escape of JSON or of an address may stand before it.
 _BEFORE = r"(?:(?<![A-Za-z0-9_\-])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[bfnrt]))"
 _DRAWN = _BEFORE + r"(?:[wt]k_[A-Za-z0-9_\-]{32}(?![A-Za-z0-9_\-])|d[2G]tf[A-Za-z0-9+/]{44}(?![A-Za-z0-9+/=]))"
-_IN_BYTES, _IN_TEXT = re.compile(_DRAWN.encode()), re.compile(_DRAWN)
+_IN_BYTES = re.compile(_DRAWN.encode())
+_IN_TEXT = re.compile(_DRAWN + "|" + _BEFORE + r"[wt]k_[A-Za-z0-9_\-]{8,31}(?![A-Za-z0-9_\-])")  # explanations cut values short
 
 
 def may_hold_secret(text: bytes) -> bool:
@@ -44,7 +45,7 @@ def hide(text: bytes, used: Iterable[str] = (), name: str = HIDDEN) -> bytes:
 
 
 def hide_in_text(text: str) -> str:
-    """A plain text without secrets that the platform drew."""
+    """A plain text, such as the explanation of an error, without secrets that the platform drew, or the beginning of one."""
     return _IN_TEXT.sub(HIDDEN, text) if may_hold_secret(text.encode("utf-8", "replace")) else text
 
 

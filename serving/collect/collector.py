@@ -22,7 +22,7 @@ from cdp.errors import InvalidEvent, Unavailable
 from cdp.events import EMPTY_OBJECT, DeadLetter, encode
 from cdp.mask import mask_all
 from cdp.seal import LETTER
-from cdp.secrets import are_inside, hide
+from cdp.secrets import are_inside, hide, hide_in_text
 from cdp.topics import Names
 from rules.seal import Sealer
 from serving import metrics
@@ -359,13 +359,17 @@ def dead_letter(
         time=arrival.received_at,
         payload=sealer.whole(LETTER, hide(text[:MAX_PAYLOAD], arrival.secrets, arrival.source).decode("utf-8", "replace")),
         field=mask_all(error.field),
-        detail=sealer.explanation(hide(str(error)[:1000].encode("utf-8", "replace"), arrival.secrets).decode(), error.field),
-        message_id=sealer.message_id(mend_text(message_id[:MAX_MESSAGE_ID])),
+        detail=sealer.explanation(_without_secrets(str(error)[:1000], arrival), error.field),
+        message_id=sealer.message_id(_without_secrets(mend_text(message_id[:MAX_MESSAGE_ID]), arrival)),
         source=arrival.source,
         letter_id=uuid4().hex,
         dialect=dialect.name,
         request=_request_of(opened, arrival, sealer),
     )
+
+
+def _without_secrets(text: str, arrival: Arrival) -> str:
+    return hide_in_text(hide(text.encode("utf-8", "replace"), arrival.secrets, arrival.source).decode())
 
 
 def _request_of(opened: Opened, arrival: Arrival, sealer: Sealer) -> msgspec.Raw:

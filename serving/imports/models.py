@@ -170,7 +170,7 @@ class Order(_Strict):
     cancelled_at: PerhapsMoment = None
     updated_at: PerhapsMoment = None
     currency: Currency
-    total: Amount | None = Field(None, description="What the customer pays; without it, the sum of the lines.")
+    total: PerhapsAmount = Field(None, description="What the customer pays; without it, the sum of the lines.")
     discount: PerhapsAmount = None
     shipping: PerhapsAmount = None
     tax: PerhapsAmount = None

@@ -8,6 +8,7 @@ import msgspec
 from cdp.errors import CdpError
 from cdp.keyring import path_of, read
 from cdp.seal import TEXT
+from cdp.secrets import hide_in_text
 from cdp.settings import Settings
 from rules.seal import Sealer
 
@@ -27,7 +28,7 @@ def protector(settings: Settings) -> Protect:
 def sealed_input(entry: Entry, sealer: Sealer) -> Entry:
     """The entry with its `input` sealed as JSON text, and no value of it quoted in its `message`."""
     written = msgspec.json.encode(entry["input"], enc_hook=str).decode()
-    message = sealer.explanation(str(entry["message"]), str(entry["field"]))
+    message = sealer.explanation(hide_in_text(str(entry["message"])), str(entry["field"]))
     return entry | {"message": message, "input": sealer.whole(TEXT, written)}
 
 
