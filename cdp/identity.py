@@ -211,17 +211,17 @@ class IdRecord(msgspec.Struct, array_like=True, frozen=True):
     """What is kept for each identifier.
 
     Attributes:
-        component: 0: it was never seen with another one, or only as `told_by` says.
+        component: 0: it was never seen with another one, or only as `reported_by` says.
         spans: ascending; the first begins at 0.
         sealed: the encrypted form of a personal identifier that has no component; else its node has it.
-        told_by: of a transaction that one identifier alone has told of, and that has no node: that identifier; "" otherwise.
-        evidence: of such a transaction: what each source says for the link to `told_by`.
+        reported_by: of a transaction that one identifier alone has told of, and that has no node: that identifier; "" otherwise.
+        evidence: of such a transaction: what each source says for the link to `reported_by`.
     """
 
     component: int
     spans: list[Span]
     sealed: str = ""
-    told_by: str = ""
+    reported_by: str = ""
     evidence: dict[str, Seen] = {}
 
     def at(self, time: int) -> Span:
@@ -259,7 +259,7 @@ def encode_record(record: IdRecord) -> bytes:
     """The Redis value of a record. One that nothing of a transaction is kept in looks as it did before there was such a thing:
     writers compare bytes.
     """
-    return _encode(record if record.told_by else (record.component, record.spans, record.sealed))
+    return _encode(record if record.reported_by else (record.component, record.spans, record.sealed))
 
 
 def pack_component(component: Component, version: int, seal: Callable[[str], str] = str) -> bytes:

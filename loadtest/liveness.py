@@ -233,7 +233,7 @@ class _Graph:
             self._take(unpack_component(log.redis.get(key) or b"")[0], log)
         for key in log.redis.scan_iter(f"{prefix}*", count=1000):
             record = decode_record(log.redis.get(key) or b"")
-            if not record.component and not record.told_by:
+            if not record.component and not record.reported_by:
                 self.spans[record.spans[0].part] = record
                 self.people[record.spans[0].part] = record.spans[0].person
 

@@ -197,7 +197,7 @@ class IdentityGraph:
 
     def _tellers(self, records: Mapping[str, IdRecord]) -> dict[str, IdRecord]:
         """What is kept of those who told of transactions, and were not asked for: they may be linked now."""
-        wanted = {record.told_by for record in records.values()} - records.keys() - {""}
+        wanted = {record.reported_by for record in records.values()} - records.keys() - {""}
         return self.look_up(sorted(wanted)) if wanted else {}
 
     def _load(self, records: Mapping[str, IdRecord], unknown: int) -> tuple[Graph, dict[int, bytes]] | None:
@@ -236,7 +236,7 @@ class IdentityGraph:
             if key not in graph.loaded:  # for those that had a component its version tells
                 before = read.get(key)
                 commit.expect(prefix + key, encode_record(before) if before is not None else b"")
-            commit.set(prefix + key, encode_record(record), self._memory(key) if record.told_by else 0)
+            commit.set(prefix + key, encode_record(record), self._memory(key) if record.reported_by else 0)
         for number, version in versions.items():
             if number in graph.touched or number in graph.absorbed:
                 commit.expect(names.component_key(number), version)

@@ -224,7 +224,7 @@ class ResolveStep:
             else:
                 slow.append(index)
                 changed.update(sighting.keys)
-                changed.update(known[key].told_by for key in sighting.ids if key in known)
+                changed.update(known[key].reported_by for key in sighting.ids if key in known)
         located = [Located(accepted[index].sighting, rows[index][1], rows[index][2]) for index in slow]
         places, evidence = self._graph.place(located, known, self._now())
         placed.update(zip(slow, places, strict=True))

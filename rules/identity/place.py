@@ -134,7 +134,7 @@ class Graph:
     def seen(self, one: str, two: str, source: str) -> Seen | None:
         """What the graph holds now of a source's evidence for a link."""
         other = self.records.get(two)
-        if other is not None and other.told_by == one:
+        if other is not None and other.reported_by == one:
             return other.evidence.get(source)
         record = self.records.get(one)
         if record is None or not record.component:
@@ -193,9 +193,9 @@ class Graph:
             return True
         record = self.records.get(two)
         if record is None:
-            self._keep(two, IdRecord(0, [Span(0, 0, 0)], told_by=one, evidence=_more({}, sighting)))
+            self._keep(two, IdRecord(0, [Span(0, 0, 0)], reported_by=one, evidence=_more({}, sighting)))
             return True
-        if record.told_by == one:
+        if record.reported_by == one:
             if (evidence := _more(record.evidence, sighting)) != record.evidence:
                 self._keep(two, msgspec.structs.replace(record, evidence=evidence))
             return True
@@ -206,11 +206,11 @@ class Graph:
 
     def _admit(self, key: str, record: IdRecord) -> None:
         """Give a transaction, of which one identifier has told, its node."""
-        component = self._component(record.told_by)
+        component = self._component(record.reported_by)
         number = self.draw_number()
         self.fresh.add(number)
         component.nodes[key] = Node(key, [number])
-        a, b = sorted((key, record.told_by))
+        a, b = sorted((key, record.reported_by))
         component.links.append(Link(a, b, _more(record.evidence)))
         self._keep(key, IdRecord(component.id, [Span(0, number, number)]))
         self.touched.add(component.id)
@@ -444,7 +444,7 @@ class Graph:
             number = self.draw_number()
             self.fresh.add(number)
             record = self._keep(key, IdRecord(0, [Span(0, number, number)]))
-        elif record.told_by:
+        elif record.reported_by:
             self._admit(key, record)
             record = self.records[key]
         return record

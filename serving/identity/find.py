@@ -115,8 +115,8 @@ def reading() -> Iterator[None]:
 
 async def _by_identifier(parts: Parts, key: str, field: str) -> Around:
     record, transaction = (await read_records(parts, [key])).get(key), ""
-    if record is not None and record.told_by:
-        key, transaction = record.told_by, key
+    if record is not None and record.reported_by:
+        key, transaction = record.reported_by, key
     component = await read_component(parts, key)
     if component is None:
         raise ApiError(404, "Nobody is known by this identifier.", LATER, field=field)

@@ -64,7 +64,7 @@ async def _record(redis: Any, names: Names, key: str) -> IdRecord | None:
     """What is kept of an identifier; a transaction that one identifier alone has told of leads to that one."""
     value = await redis.get(names.identifier_prefix + key)
     record = decode_record(value) if value is not None else None
-    return record if record is None or not record.told_by else await _record(redis, names, record.told_by)
+    return record if record is None or not record.reported_by else await _record(redis, names, record.reported_by)
 
 
 async def _follow(redis: Any, names: Names, asked: int, missing: str) -> Found:

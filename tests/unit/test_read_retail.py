@@ -71,7 +71,7 @@ def test_limit_gives_whole_invoices_only(tmp_path):
     assert [m["messageId"] for m in read(path, limit_lines=3)] == ["online-retail:order:536366"]
 
 
-def test_gzip_and_plain_are_told_by_content(tmp_path):
+def test_gzip_and_plain_are_reported_by_content(tmp_path):
     plain = written(tmp_path, *LINES)
     zipped = tmp_path / "retail.csv.backup"
     zipped.write_bytes(gzip.compress(plain.read_bytes()))
