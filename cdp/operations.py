@@ -5,7 +5,7 @@ from typing import Any
 
 from cdp.errors import InvalidEvent
 from cdp.events import PROFILE_OPERATIONS
-from cdp.profile import MONEY
+from cdp.money import MONEY
 
 MAX_INCREMENT = 10**9 * MONEY  # in 1/10,000; a million of the largest can be summed in 64 bits
 

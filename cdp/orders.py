@@ -10,7 +10,7 @@ import msgspec
 
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_PLACED, ORDER_REFUNDED, is_order
-from cdp.profile import MONEY
+from cdp.money import MONEY
 from cdp.values.amounts import read_amount, round_places
 from cdp.values.currencies import name_currency
 from cdp.values.identifiers import read_identifier

@@ -16,8 +16,6 @@ import msgspec
 
 from cdp.ranges import Range
 
-MONEY = 10_000  # amounts are integers of 1/10,000 of the currency's unit: sums do not depend on the order
-
 FULL_REFUND = -1  # amount of a refund that names none: everything; less its version, if it has one
 FINAL = 2**63 - 1  # version of a cancellation that names none: whatever version is placed, it stands
 

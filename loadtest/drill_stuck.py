@@ -151,7 +151,7 @@ class _Drill:
         self._settle()
         one = [pair.user_id for pair in pairs if len(self._people(pair)) != 2]
         if one:
-            raise CdpError(f"{one[0]} and the device are one person before they should be.", "See rules/identity.yaml.")
+            raise CdpError(f"{one[0]} and the device are one person before they should be.", "See rules/shipped/identity.yaml.")
 
     def lose_move(self, pairs: Sequence[Pair]) -> Round:
         """PROFILE stands still while the members log in; a ``move`` that waits for it is lost."""

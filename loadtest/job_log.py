@@ -20,9 +20,9 @@ from cdp.profile import Profile, unpack
 from cdp.redis import connect
 from cdp.topics import Names
 from loadtest.fact_table import FactTable
-from rules.compile_python import CompiledRules, compile_rules
+from rules.definitions.book import CompiledRules, compile_rules
+from rules.definitions.load import load_rules
 from rules.identity import load_identity_rules
-from rules.load import load_rules
 from streams import records
 from streams.graph import IdentityGraph
 from streams.profile import ProfileStep

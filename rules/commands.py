@@ -21,8 +21,8 @@ def check(
     as_json: bool = JSON,
 ) -> None:
     """Read, check and compile the rules; a mistake is named with its file, rule and field."""
-    from rules.compile_python import compile_rules
-    from rules.load import SHIPPED, load_rules
+    from rules.definitions.book import compile_rules
+    from rules.definitions.load import SHIPPED, load_rules
 
     book = load_rules(folder or SHIPPED)
     compile_rules(book)

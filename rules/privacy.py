@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from rules.load import SHIPPED, InvalidRule
+from rules.definitions.load import SHIPPED, InvalidRule
 
 _NOT_LETTERS = re.compile(r"[\W\d_]+")
 PARTS = ("traits", "properties", "identifiers", "parameters")

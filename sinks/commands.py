@@ -97,7 +97,7 @@ def _simulate(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Try identity rules on events and say what would change. Nothing live is touched.
 
-    Example: copy rules/identity.yaml to new.yaml, change a limit in it, then
+    Example: copy rules/shipped/identity.yaml to new.yaml, change a limit in it, then
 
         cdp identity simulate --rules new.yaml --since 30d
 

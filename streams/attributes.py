@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from cdp.profile import MONEY, Attribute, Operations, Profile
+from cdp.money import MONEY
+from cdp.profile import Attribute, Operations, Profile
 
 KEPT = 200
 _LIMIT = 2**62

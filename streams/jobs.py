@@ -18,9 +18,9 @@ from cdp.reveal import Reveal
 from cdp.seal import TRAITS
 from cdp.settings import Settings
 from cdp.topics import Names
-from rules.compile_python import compile_rules
+from rules.definitions.book import compile_rules
+from rules.definitions.load import load_rules
 from rules.identity.load import load_identity_rules
-from rules.load import load_rules
 from streams import records
 from streams.batch import BatchFunction
 from streams.committed import watch_committed

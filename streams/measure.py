@@ -9,12 +9,14 @@ import xxhash
 from cdp.clock import DAY, Calendar
 from cdp.errors import InvalidEvent
 from cdp.events import ORDER_ID
+from cdp.money import MONEY
 from cdp.operations import check_operation
 from cdp.orders import MAX_AMOUNT, OrderEvent, read_order
-from cdp.profile import FINAL, FULL_REFUND, ID_DIGEST, MARK, MONEY, PAYLOAD_DIGEST, Moment, Order, Placed, Profile, newer_seal
+from cdp.profile import FINAL, FULL_REFUND, ID_DIGEST, MARK, PAYLOAD_DIGEST, Moment, Order, Placed, Profile, newer_seal
 from cdp.values.times import BIRTHDAY
-from rules.compile_python import CompiledRules
-from rules.evaluate import TOTAL, parse_date
+from rules.definitions.book import CompiledRules
+from rules.language.evaluate import TOTAL
+from rules.language.values import parse_date
 from streams import attributes
 from streams.records import Resolved
 

@@ -17,8 +17,8 @@ from cdp.events import Action, DeadLetter, Outcome, TagChanges, message_id_in
 from cdp.mask import mask_all
 from cdp.people import one_id
 from cdp.profile import AT_NEXT_TICK, Profile
-from rules.compile_python import CompiledRules
-from rules.evaluate import Context
+from rules.definitions.book import CompiledRules
+from rules.language.evaluate import Context
 from streams import heal, reassign, records, transfer
 from streams.measure import SILENT, Measure, Reading, add_mark, digest_of, find_mark, mark_of, note_silent
 from streams.parts import open_all, open_part

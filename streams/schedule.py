@@ -4,9 +4,11 @@ from datetime import date
 
 from cdp.clock import Calendar, date_of, day_number
 from cdp.profile import Profile
-from rules.compile_python import LATEST, CompiledRules, Timer
-from rules.evaluate import TOTAL, Context, anniversary, next_anniversary, parse_date
-from rules.model import TriggerRule
+from rules.definitions.book import CompiledRules
+from rules.definitions.model import TriggerRule
+from rules.language.dependencies import LATEST, Timer
+from rules.language.evaluate import TOTAL, Context
+from rules.language.values import anniversary, next_anniversary, parse_date
 from streams.measure import Touched
 from streams.trigger import TIME, is_spent
 

@@ -1,8 +1,9 @@
 """A person's tags: evaluated anew where something that they depend on was touched."""
 
 from cdp.profile import Profile, Tag, TagValue
-from rules.compile_python import CompiledRules, CompiledTag, Evaluator
-from rules.evaluate import Context
+from rules.definitions.book import CompiledRules, CompiledTag
+from rules.language.compile_python import Evaluator
+from rules.language.evaluate import Context
 from streams.measure import ATTRIBUTES, CALENDAR, ORDERS, Touched
 
 Selection = tuple[tuple[str, Evaluator], ...]

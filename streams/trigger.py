@@ -7,9 +7,9 @@ import xxhash
 
 from cdp.clock import DAY, date_of
 from cdp.profile import Profile
-from rules.compile_python import CompiledRules, CompiledTrigger
-from rules.evaluate import Context
-from rules.model import TriggerRule
+from rules.definitions.book import CompiledRules, CompiledTrigger
+from rules.definitions.model import TriggerRule
+from rules.language.evaluate import Context
 from streams.measure import Touched
 from streams.tag import touches
 

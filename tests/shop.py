@@ -5,8 +5,8 @@ import msgspec
 from cdp.clock import DAY, Calendar
 from cdp.events import Event, Identifier, encode
 from cdp.profile import MARK, Profile
-from rules.compile_python import CompiledRules, compile_rules
-from rules.load import load_rules
+from rules.definitions.book import CompiledRules, compile_rules
+from rules.definitions.load import load_rules
 from streams.measure import Measure
 from streams.records import Resolved, decode_resolved
 from streams.schedule import Schedule
@@ -60,7 +60,7 @@ class Desk:
         self.schedule = Schedule(compiled, CALENDAR)
 
     def apply(self, profile: Profile, *events: Event) -> Profile:
-        from rules.evaluate import Context
+        from rules.language.evaluate import Context
         from streams.measure import add_mark, digest_of, find_mark, mark_of
 
         for event in events:
@@ -85,7 +85,7 @@ class Desk:
 
     def at(self, profile: Profile, days: float) -> dict[str, object]:
         """The tags some days after the profile's clock."""
-        from rules.evaluate import Context
+        from rules.language.evaluate import Context
 
         profile.as_of += int(days * DAY)
         self.tagger.evaluate(profile, Context(profile, profile.as_of, CALENDAR, self.rules.windows), None)

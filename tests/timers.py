@@ -7,9 +7,9 @@ import msgspec
 
 from cdp.events import Event, encode
 from cdp.profile import Profile, pack_state, unpack_state
-from rules.compile_python import CompiledRules, compile_rules
-from rules.model import RuleBook, TagRule, TriggerRule
-from rules.parse import parse
+from rules.definitions.book import CompiledRules, compile_rules
+from rules.definitions.model import RuleBook, TagRule, TriggerRule
+from rules.language.parse import parse
 from streams import records
 from streams.profile import ProfileStep
 from streams.records import Cause, Fragment, Tick

@@ -6,13 +6,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
-from rules.entries import Entry, InvalidRule, read_file, read_text
+from rules.definitions.entries import Entry, InvalidRule, read_file, read_text
 from rules.identity.combine import COMBINATION
 from rules.identity.load_matching import load_matching
 from rules.identity.model import WEAKEST, IdentifierType, IdentityRules, Limit, Window
 from rules.identity.steps import NORMALISERS
 
-SHIPPED = Path(__file__).parents[1] / "identity.yaml"
+SHIPPED = Path(__file__).parents[1] / "shipped" / "identity.yaml"
 
 _DAYS = {"day": 1, "week": 7, "month": 31, "year": 366, "ever": 10**6}
 _REGION_LENGTH = 2

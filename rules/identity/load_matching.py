@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any, get_args
 
-from rules.entries import Entry
+from rules.definitions.entries import Entry
 from rules.identity.canonical import canonical
 from rules.identity.model import Comparator, Evidence, Field, KeyPart, Level, Matching
 

@@ -113,7 +113,7 @@ def show_rules(
 
 
 def put_rules(
-    file: str = typer.Argument(help="A file such as rules/identity.yaml; - reads standard input."),
+    file: str = typer.Argument(help="A file such as rules/shipped/identity.yaml; - reads standard input."),
     note: str = typer.Option("", "--note", help="Why, for those who read the history."),
     expected: int = EXPECTED, as_json: bool = JSON,
 ) -> None:  # fmt: skip

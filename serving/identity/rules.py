@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from cdp.settings import Settings
-from rules.entries import InvalidRule, read_text
+from rules.definitions.entries import InvalidRule, read_text
 from rules.identity import number_identity_rules
 from rules.identity.load import SHIPPED
 from serving.definitions.documents import Document, Version, read_document, read_history, rollback_document, write_document

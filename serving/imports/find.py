@@ -1,4 +1,4 @@
-"""Where mappings are: the shipped ones in `rules/mappings`, one's own in the data folder, or any file."""
+"""Where mappings are: the shipped ones in `rules/shipped/mappings`, one's own in the data folder, or any file."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from cdp.settings import Settings
 from serving.imports.apply import Mapper
 from serving.imports.mapping import NAME, Mapping, load_mapping
 
-SHIPPED = Path(rules.__file__).parent / "mappings"
+SHIPPED = Path(rules.__file__).parent / "shipped" / "mappings"
 
 
 class NoMapping(CdpError):

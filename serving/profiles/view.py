@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 
 from cdp.clock import Calendar, to_iso
+from cdp.money import MONEY
 from cdp.people import one_id
-from cdp.profile import MONEY, Profile, Tag
+from cdp.profile import Profile, Tag
 from cdp.reveal import Reveal
-from rules.evaluate import Context
-from rules.load import load_rules
+from rules.definitions.load import load_rules
+from rules.language.evaluate import Context
 from serving.profiles.find import Found
 from serving.profiles.models import AttributeView, EventView, IdentifierView, OrdersView, ProfileView, TagValue, TagView
 

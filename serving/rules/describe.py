@@ -7,7 +7,7 @@ import msgspec
 
 
 def describe(rule: Any) -> dict[str, Any]:
-    """A frozen dataclass of `rules.model` as JSON values; fields left out of its repr (parsed trees) are left out here too."""
+    """A rule as JSON values, without the fields that its repr leaves out (parsed trees)."""
     return {f.name: _plain(f.name, getattr(rule, f.name)) for f in fields(rule) if f.repr}
 
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from rules.load import load_rules
+from rules.definitions.load import load_rules
 from serving.auth import Analyst
 from serving.errors import documented
 from serving.rules.describe import describe

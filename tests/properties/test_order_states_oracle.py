@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from cdp.clock import MINUTE
 from cdp.events import Event, encode
-from cdp.profile import MONEY, Profile
-from rules.evaluate import Context
+from cdp.money import MONEY
+from cdp.profile import Profile
+from rules.language.evaluate import Context
 from sinks.migrate import VIEWS, load
 from sinks.rows import add_fact, new_rows
 from sinks.tables import TABLES

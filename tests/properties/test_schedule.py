@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from cdp.clock import DAY, MINUTE
 from cdp.events import Event
 from cdp.profile import Profile, pack_state, unpack_state
-from rules.compile_python import CompiledRules
-from rules.evaluate import Context
-from rules.model import TagRule, TriggerRule
+from rules.definitions.book import CompiledRules
+from rules.definitions.model import TagRule, TriggerRule
+from rules.language.evaluate import Context
 from streams.measure import Measure, digest_of, mark_of
 from streams.schedule import Schedule
 from streams.tag import Tagger

@@ -22,7 +22,7 @@ from cdp.values.amounts import read_amount, round_places
 from cdp.values.currencies import CURRENCIES
 from cdp.values.identifiers import read_identifier
 from cdp.values.times import read_day, read_instant
-from rules.evaluate import Context
+from rules.language.evaluate import Context
 from serving.collect.dialects.segment import Segment
 from serving.collect.draft import Incoming
 from serving.collect.finish import Arrival, Finish

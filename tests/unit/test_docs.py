@@ -18,13 +18,13 @@ from pydantic import SecretStr
 
 from cdp.settings import Settings
 from cdp.topics import Names
-from rules.compile_python import compile_expression
+from rules.definitions.load import CHANNELS, SHIPPED, TAG_TYPES
+from rules.definitions.model import Occasion, State, TagRule, TriggerRule
 from rules.identity.model import Comparator, Evidence, Field, IdentifierType, Level, Matching
 from rules.identity.steps import NORMALISERS
-from rules.load import CHANNELS, SHIPPED, TAG_TYPES
-from rules.model import Occasion, State, TagRule, TriggerRule
-from rules.parse import _CALLS, parse
-from rules.syntax import Function
+from rules.language.compile_python import compile_expression
+from rules.language.parse import _CALLS, parse
+from rules.language.syntax import Function
 from sinks.tables import TABLES
 
 REPO = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ import pytest
 
 from cdp.clock import DAY
 from cdp.identity import IdRecord, Seen, Span, decode_record, encode_record
-from rules.entries import InvalidRule
+from rules.definitions.entries import InvalidRule
 from rules.identity import load_identity_rules, parse_identity_rules
 from rules.identity.combine import combined
 from rules.identity.place import CROWD, Graph

@@ -285,7 +285,7 @@ def test_birthdays_of_members_are_local_days_that_are_past() -> None:
 
 
 def test_the_signup_trigger_knows_the_event() -> None:
-    from rules.load import load_rules
+    from rules.definitions.load import load_rules
     from serving.imports.orders import SIGNED_UP
 
     assert any(SIGNED_UP in trigger.on for trigger in load_rules().triggers)

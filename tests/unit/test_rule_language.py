@@ -4,11 +4,11 @@ import pytest
 
 from cdp.clock import DAY, MINUTE
 from cdp.errors import CdpError
-from rules.compile_python import compile_expression
-from rules.evaluate import Context
-from rules.load import InvalidRule, load_rules
-from rules.parse import RuleSyntaxError, parse
-from rules.syntax import Binary, Constant, Metric
+from rules.definitions.load import InvalidRule, load_rules
+from rules.language.compile_python import compile_expression
+from rules.language.evaluate import Context
+from rules.language.parse import RuleSyntaxError, parse
+from rules.language.syntax import Binary, Constant, Metric
 from tests.shop import CALENDAR, NOW, Desk, make_event, new_profile, order
 from tests.timers import rule_book, tag
 
@@ -213,7 +213,7 @@ def test_shipped_rules_load() -> None:
     ],
 )
 def test_a_bad_rule_file_is_one_sentence(tmp_path, file: str, text: str, message: str) -> None:  # type: ignore[no-untyped-def]
-    from rules.load import SHIPPED
+    from rules.definitions.load import SHIPPED
 
     for name in ("identity.yaml", "tags.yaml", "triggers.yaml"):
         (tmp_path / name).write_text((SHIPPED / name).read_text())

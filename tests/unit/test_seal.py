@@ -17,9 +17,9 @@ from cdp.reveal import Reveal
 from cdp.seal import TEXT, Keyring, SealError, embed, is_token, sealed_in
 from cdp.settings import Settings
 from infra import folder
+from rules.definitions.load import InvalidRule
 from rules.identity import load_identity_rules, normalise
 from rules.identity.place import Placed
-from rules.load import InvalidRule
 from rules.privacy import load_privacy
 from rules.seal import Sealer
 from streams.graph import Located

@@ -1,4 +1,4 @@
-"""The traffic table: which channel a visit came through. Pure; the shipped table is rules/traffic.yaml."""
+"""The traffic table: which channel a visit came through. Pure; the shipped table is rules/shipped/traffic.yaml."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import rules
 from cdp.errors import CdpError
 from cdp.hosts import host_of, site_of
 
-SHIPPED = Path(rules.__file__).parent / "traffic.yaml"
+SHIPPED = Path(rules.__file__).parent / "shipped" / "traffic.yaml"
 CAMPAIGN_FIELDS = ("name", "source", "medium", "term", "content", "id")
 DIRECT, INTERNAL, REFERRAL, OTHER = "direct", "internal", "referral", "other"
 MAX_ENTRIES = 5000

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 from cdp.events import ORDER_EVENTS, ORDER_PLACED
-from rules.entries import Entry, InvalidRule, read_file
+from rules.definitions.entries import Entry, InvalidRule, read_file
+from rules.definitions.model import Occasion, RuleBook, State, TagRule, TriggerRule
 from rules.identity.load import load_identity_rules
-from rules.model import Occasion, RuleBook, State, TagRule, TriggerRule
-from rules.syntax import Attribute, Case, Expression, TagReference, walk
+from rules.language.syntax import Attribute, Case, Expression, TagReference, walk
 
 __all__ = ["CHANNELS", "SHIPPED", "TAG_TYPES", "InvalidRule", "attributes", "load_rules", "references"]
 
-SHIPPED = Path(__file__).parent
+SHIPPED = Path(__file__).parents[1] / "shipped"
 CHANNELS = ("webhook", "log")
 TAG_TYPES = ("text", "number", "yes_no", "time")
 _NUMBERED = ORDER_EVENTS - {ORDER_PLACED}  # their events always have an order's number

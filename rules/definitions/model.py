@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rules.identity.model import IdentifierType
-from rules.syntax import Expression
+from rules.language.syntax import Expression
 
 State = Literal["draft", "dry_run", "live", "paused", "retired"]
 Occasion = Literal["ever", "year", "day", "order", "message"]

@@ -4,7 +4,8 @@ import re
 from typing import NoReturn, get_args
 
 from cdp.errors import CdpError
-from rules.syntax import (
+from rules.language.syntax import (
+    COMPARISONS,
     Attribute,
     Binary,
     Call,
@@ -22,7 +23,7 @@ _TOKEN = re.compile(
     r"""\s*(?:(?P<number>\d+\.\d+|\d+)|(?P<text>"[^"]*"|'[^']*')|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"""
     r"""|(?P<symbol><=|>=|!=|[-+*/=<>(),.]))"""
 )
-_COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
+
 _METRICS = get_args(Function)
 _CALLS = {"minutes_since": 1, "days_since": 1, "is_anniversary": 1, "month_of": 1, "concat": None, "coalesce": None}
 _ORDER_FIELDS = {
@@ -115,7 +116,7 @@ class _Parser:
 
     def _comparison(self) -> Expression:
         node = self._sum()
-        if operator := self._take(*_COMPARISONS):
+        if operator := self._take(*COMPARISONS):
             return Binary(operator, node, self._sum())
         if self._take("in"):
             return Member(node, self._values())

@@ -5,6 +5,8 @@ from typing import Literal
 
 Scalar = str | int | float | bool | None
 
+COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
+
 Function = Literal["count", "sum", "avg", "min", "max", "first", "last", "top", "distinct", "days"]
 
 

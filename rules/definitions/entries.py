@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from cdp.errors import CdpError
-from rules.parse import parse
-from rules.syntax import Expression
+from rules.language.parse import parse
+from rules.language.syntax import Expression
 
 
 class InvalidRule(CdpError):

@@ -1,0 +1,1 @@
+"""The rule language: text to a tree, and a tree to Python."""
