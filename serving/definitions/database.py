@@ -34,9 +34,13 @@ def reading(settings: Settings) -> Session:
 
 @contextmanager
 def writing(settings: Settings) -> Iterator[Session]:
-    """A session in one transaction: committed at the end, rolled back by an exception. Raises ConflictError if two collide."""
+    """A session in one transaction: committed at the end, rolled back by an exception. Raises ConflictError if two collide.
+
+    Rows can still be read after the end.
+    """
     try:
-        with Session(engine_for(settings).execution_options(**{WRITES: True})) as session, session.begin():
+        engine = engine_for(settings).execution_options(**{WRITES: True})
+        with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
     except IntegrityError as error:
         raise ConflictError("Somebody else changed the same at the same moment.", "Look at it, and try again.") from error

@@ -74,7 +74,11 @@ class Token(Base):
 
 
 class DocumentRow(Base):
-    """One version of a document that is edited while everything runs; the highest version counts. `body` is JSON text."""
+    """One version of a document that is edited while everything runs. `body` is JSON text.
+
+    The highest version that was `published` is in force; null: a draft. `shipped`: it came with the platform. `book`: of a rule,
+    the number of the book with which it came in force.
+    """
 
     __tablename__ = "documents"
 
@@ -84,3 +88,21 @@ class DocumentRow(Base):
     author: Mapped[str] = mapped_column(String(100))
     created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     note: Mapped[str] = mapped_column(String(500), default="")
+    published: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    publisher: Mapped[str] = mapped_column(String(100), default="")
+    shipped: Mapped[bool] = mapped_column(Boolean, default=False)
+    book: Mapped[int | None] = mapped_column(Integer)
+
+
+class RuleBookRow(Base):
+    """All tags and triggers that are in force together; `body` is the JSON text of a `cdp.rule_books.RuleBookDocument`.
+
+    Book 0 is empty: what there is before the first start, and the row that whoever makes the next book locks.
+    """
+
+    __tablename__ = "rule_books"
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    body: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(100))
+    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -1,8 +1,4 @@
-"""The identity rules in force: for the API and the collector in memory, for RESOLVE in Redis.
-
-The definitions have the truth. Whoever changes them publishes at once; each API process looks every second whether Redis has
-the newest as well, so a change reaches RESOLVE though its author died in between, or Redis lost it.
-"""
+"""The identity rules in force: for the API and the collector in memory, for RESOLVE in Redis."""
 
 import asyncio
 import logging
@@ -11,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
 from cdp.errors import Unavailable
 from cdp.identity import PublishedRules, encode_rules
@@ -19,12 +14,14 @@ from cdp.settings import Settings
 from cdp.topics import Names
 from rules.identity import load_identity_rules, number_identity_rules
 from rules.identity.model import IdentityRules
-from serving.definitions.documents import Document, Watched, read_document
-from serving.identity.rules import NAME
+from serving.documents.document import Document
+from serving.documents.kinds import IDENTITY
+from serving.documents.publish import Publication
+from serving.documents.store import find
+from serving.documents.watch import watch
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
 PATIENCE = 2.0
 
 Made = tuple[IdentityRules, Document | None]
@@ -53,11 +50,10 @@ class LiveRules:
 
     def __init__(self, settings: Settings, names: Names, redis: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
-        self._watched: Watched[Made] = Watched(settings, NAME, make_rules, clock)
+        self._watched = watch(settings, IDENTITY.key, make_rules, clock)
         self._names = names
         self._redis = redis
-        self._clock = clock
-        self._looked = float("-inf")
+        self.publication = Publication("the identity rules", self._compare, PATIENCE, clock)
 
     @property
     def rules(self) -> IdentityRules:
@@ -66,22 +62,17 @@ class LiveRules:
 
     async def refresh(self) -> None:
         """Take newer rules, if there are any, and see to it that RESOLVE has them. Never raises."""
-        _, document = await self._watched.get()
-        if self._clock() < self._looked + LOOK_SECONDS:
-            return
-        try:
-            await asyncio.wait_for(self._compare(document), PATIENCE)
-            self._looked = self._clock()
-        except (Unavailable, RedisError, SQLAlchemyError, TimeoutError, ValueError) as error:
-            log.warning("the identity rules could not be published: %s", error)
+        await self._watched.get()
+        await self.publication.refresh()
 
-    async def _compare(self, document: Document | None) -> None:
+    async def _compare(self) -> None:
         """Publish what the definitions have, if Redis has something else."""
+        _, document = self._watched.current
         found = int(await self._redis.get(self._names.identity_rules_version_key) or 0)
         if found == _version(document):
             return
         # Perhaps somebody has just published a version that this process has not seen yet: ask again.
-        document = await asyncio.to_thread(read_document, self._settings, NAME)
+        document = await asyncio.to_thread(find, self._settings, IDENTITY.key)
         if found == _version(document):
             return
         if document is None:

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serving.documents.models import VersionView
+
 Text = Annotated[str, Field(min_length=1, max_length=600, pattern=r"^[^\x00]*$")]
 Note = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 IDENTIFIER = r"[^:/\x00]+:[^\x00]+"
@@ -260,31 +262,8 @@ class ReviewRequest(_Asked):
 # -- rules ---------------------------------------------------------------------------------------------------------------------
 
 
-class RulesVersion(BaseModel):
-    """A version of the rules, without them."""
-
-    version: int
-    author: str
-    created: str | None
-    note: str
-
-
-class RulesAnswer(RulesVersion):
+class RulesAnswer(VersionView):
     """A version of the rules. Version 1 is the one that comes with the platform."""
 
     text: str = Field(description="As it was put: YAML, or JSON.")
     rules: dict[str, Any] = Field(description="The same, decoded.")
-
-
-class RulesVersions(BaseModel):
-    """The history, newest first."""
-
-    versions: list[RulesVersion]
-
-
-class RollbackRequest(_Asked):
-    """Which version to go back to."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"to": 1}]})
-
-    to: int = Field(ge=1, le=2_000_000_000, description="Its number.")

@@ -41,9 +41,10 @@ def register(app: typer.Typer) -> None:
 def show(version: int | None = typer.Option(None, "--version", min=1, help="Default: the one in force.")) -> None:
     """Print the plan as JSON; its version goes to stderr."""
     from cdp.settings import settings
-    from serving.plan.service import read_plan
+    from serving.documents.kinds import PLAN
+    from serving.documents.store import read
 
-    found = read_plan(settings(), version)
+    found = read(settings(), PLAN, version)
     typer.echo(f"version {found.version} {found.created[:19]} {found.author} {found.note}".rstrip(), err=True)
     _print(found.body)
 
@@ -56,22 +57,25 @@ def set_plan(
 ) -> None:
     """Put a plan in force; collectors heed it within a second."""
     from cdp.settings import settings
-    from serving.plan.service import write_plan
+    from serving.documents.document import Edit
+    from serving.documents.kinds import PLAN
+    from serving.documents.store import put
 
     with _placed():
-        made = write_plan(settings(), _load(file), author=AUTHOR, note=note, expected=expected)
+        made = put(settings(), PLAN, _load(file), Edit(AUTHOR, note, expected))
     typer.echo(json.dumps({"version": made.version}) if as_json else f"version {made.version} of the tracking plan is in force")
 
 
 def versions(as_json: bool = JSON) -> None:
     """Who changed the plan, and when."""
     from cdp.settings import settings
-    from serving.definitions.documents import read_history
-    from serving.plan.police import NAME
+    from serving.documents.kinds import PLAN
+    from serving.documents.models import VersionView
+    from serving.documents.store import history
 
-    found = read_history(settings(), NAME)
+    found = history(settings(), PLAN)
     if as_json:
-        typer.echo(json.dumps({"versions": [asdict(version) for version in found]}, ensure_ascii=False))
+        typer.echo(json.dumps({"versions": [VersionView.fields_of(version) for version in found]}, ensure_ascii=False))
         return
     for version in found:
         typer.echo(f"{version.version:>6} {version.created[:19]} {version.author:<20} {version.note}".rstrip())
@@ -80,9 +84,11 @@ def versions(as_json: bool = JSON) -> None:
 def rollback(version: int = typer.Argument(..., min=1), expected: int | None = EXPECTED, as_json: bool = JSON) -> None:
     """Put an old version in force again, as a new one."""
     from cdp.settings import settings
-    from serving.plan.service import rollback_plan
+    from serving.documents.document import Edit
+    from serving.documents.kinds import PLAN
+    from serving.documents.store import rollback as roll_back
 
-    made = rollback_plan(settings(), version, author=AUTHOR, expected=expected)
+    made = roll_back(settings(), PLAN, version, Edit(AUTHOR, expected=expected))
     typer.echo(json.dumps({"version": made.version}) if as_json else f"version {made.version} is version {version} again")
 
 

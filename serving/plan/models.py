@@ -3,9 +3,9 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from serving.errors import whole
+from serving.documents.models import VersionView, Whole
 from serving.plan.compile import MAX_EVENTS, MAX_NAME, Action, Unplanned
 
 MAX_DEPTH = 64
@@ -36,7 +36,6 @@ SchemaBody = Annotated[
     dict[str, Any] | bool, AfterValidator(_json),
     Field(description="JSON Schema (any draft; 2020-12 if it does not say), without references to other documents."),
 ]  # fmt: skip
-Whole = Annotated[int, BeforeValidator(whole)]
 EventName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 
 
@@ -83,33 +82,10 @@ class PlanBody(_Asked):
         return self.model_dump(by_alias=True, exclude_unset=True)
 
 
-class PlanVersion(BaseModel):
-    """A version, without the plan."""
-
-    version: int = Field(description="Counts from 1; 0: there is none yet.")
-    author: str
-    created: str | None
-    note: str
-
-
-class PlanAnswer(PlanVersion):
+class PlanAnswer(VersionView):
     """A version of the tracking plan."""
 
     plan: dict[str, Any]
-
-
-class PlanVersions(BaseModel):
-    """The newest versions, the newest first."""
-
-    versions: list[PlanVersion]
-
-
-class RollbackRequest(_Asked):
-    """Which version to take up again."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"to": 1}]})
-
-    to: Whole = Field(ge=1, le=2_000_000_000, description="The version; it becomes the newest.", examples=[1])
 
 
 class ViolationBody(BaseModel):

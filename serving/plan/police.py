@@ -7,10 +7,11 @@ from cdp.errors import InvalidEvent
 from cdp.events import UNNAMED_KINDS
 from cdp.settings import Settings
 from serving.collect.draft import Draft
-from serving.definitions.documents import Document, Watched
+from serving.documents.document import Document
+from serving.documents.kinds import PLAN
+from serving.documents.watch import watch
 from serving.plan.compile import NO_PLAN, CompiledPlan, Verdict, compile_plan
 
-NAME = "tracking_plan"
 BLOCKED = "blocked_by_plan"
 
 Record = Callable[[str, str, str, Verdict, Mapping[str, Any]], None]
@@ -21,7 +22,7 @@ class Police:
     """The plan as it is now. Await `refresh` once a request (it seldom waits); then `current()` for each event, or once."""
 
     def __init__(self, settings: Settings, record: Record) -> None:
-        self._watched: Watched[Enforce | None] = Watched(settings, NAME, lambda document: enforce(document, record))
+        self._watched = watch(settings, PLAN.key, lambda document: enforce(document, record))
         self.refresh = self._watched.get
 
     def current(self) -> "Enforce | None":

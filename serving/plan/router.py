@@ -4,57 +4,38 @@ from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 
 from cdp.errors import Unavailable
 from serving.auth import Analyst, Ops, PartsDep
-from serving.definitions.documents import Document, Version, read_history
-from serving.definitions.http import ETAG, IfMatch, Note, VersionNumber, expected_version, run
+from serving.definitions.http import run
+from serving.documents.kinds import PLAN
+from serving.documents.router import Endpoints, add_endpoints
 from serving.errors import documented
 from serving.parts import Parts
 from serving.plan import models, service
 from serving.plan.attempt import Tried
 from serving.plan.compile import Verdict, Violation
-from serving.plan.police import NAME
 from serving.plan.violations import KEEP_DAYS, SAMPLES, Counted, counts_key, days_until, read_samples, samples_key, total
 
 router = APIRouter(prefix="/v1/plan", tags=["plan"])
 
 MAX_COUNTS = 1_000
-Limit = Annotated[int, Query(ge=1, le=1_000, description="How many at most.")]
-TAGGED: dict[int | str, dict[str, Any]] = {200: {"headers": ETAG}}
 SAMPLED_EVENTS, SAMPLES_EACH = 10, 3
 
 
-@router.get("", summary="The tracking plan", responses=documented(404) | TAGGED)
-async def get_plan(parts: PartsDep, _: Analyst, response: Response, version: VersionNumber = None) -> models.PlanAnswer:
-    """The version in force, or another; an empty plan of version 0 if there is none. Least role: analyst."""
-    return _answer(await run(service.read_plan, parts.settings, version), response)
+def _body(plan: models.PlanBody) -> dict[str, Any]:
+    return plan.document()
 
 
-@router.put("", summary="Put a tracking plan in force", responses=documented(400, 409) | TAGGED)
-async def put_plan(
-    parts: PartsDep, grant: Ops, response: Response, plan: models.PlanBody, if_match: IfMatch = "", note: Note = ""
-) -> models.PlanAnswer:
-    """Collectors heed it within a second. A mistake is 422 with its path in `field`. Least role: ops."""
-    write = partial(service.write_plan, author=grant.name, note=note, expected=expected_version(if_match))
-    return _answer(await run(write, parts.settings, plan.document()), response)
-
-
-@router.get("/versions", summary="Who changed the tracking plan, and when", responses=documented())
-async def get_versions(parts: PartsDep, _: Analyst, limit: Limit = 100) -> models.PlanVersions:
-    """The newest first. Least role: analyst."""
-    found = await run(read_history, parts.settings, NAME, limit)
-    return models.PlanVersions(versions=[models.PlanVersion(**_version(version)) for version in found])
-
-
-@router.post("/rollback", summary="Put an old version in force again", responses=documented(400, 404, 409) | TAGGED)
-async def post_rollback(
-    parts: PartsDep, grant: Ops, response: Response, request: models.RollbackRequest, if_match: IfMatch = ""
-) -> models.PlanAnswer:
-    """As a new version, so that nothing of the history is lost. Least role: ops."""
-    rollback = partial(service.rollback_plan, author=grant.name, expected=expected_version(if_match))
-    return _answer(await run(rollback, parts.settings, request.to), response)
+add_endpoints(
+    router,
+    Endpoints(
+        title="the tracking plan", kind=lambda: PLAN, body=_body, model=models.PlanAnswer,
+        answer=lambda document: {"plan": document.body}, effect="Collectors heed it within a second.",
+        reading="; an empty plan of version 0 if there is none", noun="plan",
+    ),
+)  # fmt: skip
 
 
 @router.get("/violations", summary="What broke the tracking plan", responses=documented())
@@ -107,15 +88,6 @@ async def _violations(parts: Parts, days: int, event: str) -> tuple[list[Counted
         pipe.lrange(samples_key(parts.names, name), 0, (SAMPLES if event else SAMPLES_EACH) - 1)
     found = await pipe.execute()
     return counts, {name: read_samples(samples) for name, samples in zip(events, found, strict=True) if samples}
-
-
-def _answer(document: Document, response: Response) -> models.PlanAnswer:
-    response.headers["ETag"] = f'"{document.version}"'
-    return models.PlanAnswer(**_version(document), plan=document.body)
-
-
-def _version(version: Version) -> dict[str, Any]:
-    return {"version": version.version, "author": version.author, "created": version.created or None, "note": version.note}
 
 
 def _verdict(verdict: Verdict, given: dict[str, Any]) -> models.VerdictBody:

@@ -5,9 +5,9 @@ from pathlib import Path
 from cdp.settings import Settings
 from serving.collect.draft import Draft
 from serving.collect.enrich import Enriched, Enricher, IpMode, MaxMind, TrafficTable, parse_table, shipped_table
-from serving.definitions.documents import Document, Watched
-
-NAME = "traffic"
+from serving.documents.document import Document
+from serving.documents.kinds import TRAFFIC
+from serving.documents.watch import watch
 
 
 def make_table(document: Document | None) -> TrafficTable:
@@ -20,7 +20,7 @@ class Enrichment:
 
     def __init__(self, settings: Settings, geoip: str = "", ip_mode: IpMode = "truncate") -> None:
         """Loads patterns: a third of a second. Raises CdpError if there is no usable database at `geoip`."""
-        self._watched = Watched(settings, NAME, make_table)
+        self._watched = watch(settings, TRAFFIC.key, make_table)
         self._enricher = Enricher(shipped_table(), MaxMind(Path(geoip)) if geoip else None, ip_mode)
 
     async def refresh(self) -> bool:

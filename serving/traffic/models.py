@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from serving.collect.enrich.traffic import CAMPAIGN_FIELDS, CHANNEL, DOMAIN, MAX_ENTRIES, MAX_TEXT, PARAMETER, SITE_ENTRY
+from serving.documents.models import VersionView
 from serving.plan.models import JsonObject
 
 Schema = dict[str, Any]
@@ -68,13 +69,9 @@ Table = Annotated[JsonObject, WithJsonSchema(TABLE_SCHEMA)]
 Address = Annotated[str, Field(max_length=8192)]
 
 
-class TableAnswer(BaseModel):
+class TableAnswer(VersionView):
     """A version of the table. Version 0 is the one that comes with the platform."""
 
-    version: int
-    author: str
-    created: str | None
-    note: str
     table: dict[str, Any]
     warnings: list[str] = Field(description="What stands twice in the table: the first of two sites counts.")
 

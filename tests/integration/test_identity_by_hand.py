@@ -28,7 +28,7 @@ from serving.identity.merge import merge
 from serving.identity.models import Changed, Explanation, MergeRequest, RegroupRequest, ReviewRequest, Reviews, UnmergeRequest
 from serving.identity.regroup import regroup
 from serving.identity.reviews import decide_review, list_reviews
-from serving.identity.rules import shipped_text
+from serving.identity.text import shipped_text
 from serving.identity.unmerge import unmerge
 from serving.profiles.find import by_identifier, by_one_id
 from streams.parts import FIGURES

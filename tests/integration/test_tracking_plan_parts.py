@@ -12,10 +12,11 @@ from cdp.clickhouse import connect
 from cdp.clock import DAY, wall_clock
 from cdp.settings import Settings
 from cdp.topics import Names
-from serving.definitions.documents import read_document
+from serving.documents.document import Edit
+from serving.documents.kinds import PLAN
+from serving.documents.store import find, put
 from serving.plan.compile import Verdict, Violation, compile_plan
-from serving.plan.police import NAME
-from serving.plan.service import draft_plan, try_traffic, write_plan
+from serving.plan.service import draft_plan, try_traffic
 from serving.plan.violations import SAMPLES, Violations, counts_key, read_samples, samples_key, total
 from sinks.migrate import migrate
 from tests.sealing import REVEAL, sealer
@@ -40,8 +41,8 @@ def test_a_plan_is_learnt_from_facts_and_tried_on_them(client: Any, clickhouse_s
     plan, learnt_from = draft_plan(client, REVEAL, wall_clock(), days=7, each=15, limit=1_000)
     assert learnt_from == {"Page Viewed": 3, "Product Viewed": 15}
     assert plan["events"]["Product Viewed"]["schema"]["required"] == ["price", "sku"]
-    assert write_plan(clickhouse_settings, plan, author="test").version == 1
-    found = read_document(clickhouse_settings, NAME)
+    assert put(clickhouse_settings, PLAN, plan, Edit("test")).version == 1
+    found = find(clickhouse_settings, PLAN.key)
     assert found is not None
     tried = try_traffic(client, REVEAL, compile_plan(found.body), wall_clock(), days=7, each=1_000, limit=1_000)
     assert {name: dict(one.actions) for name, one in tried.items()} == {

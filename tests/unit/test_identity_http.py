@@ -43,7 +43,7 @@ from serving.commands import register
 from serving.identity import change, commands
 from serving.identity.cut import around, crossing
 from serving.identity.live import LiveRules
-from serving.identity.rules import shipped_text
+from serving.identity.text import shipped_text
 from tests.sealing import unsealed
 from tests.unit import test_keys_and_plan_http as http
 
@@ -462,7 +462,7 @@ def test_who_has_not_seen_the_newest_version_yet_does_not_take_it_back(api: Api)
     late = LiveRules(api.settings, NAMES, api.redis, clock=lambda: 0.0)  # what it has read stays fresh
     asyncio.run(late.refresh())
     put(api, shipped_text())
-    late._looked = float("-inf")
+    late.publication.looked = float("-inf")
     asyncio.run(late.refresh())
     assert (late.rules.version, api.redis.store["cdp:rules:identity:version"]) == (1, b"2")
 

@@ -13,19 +13,18 @@ from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisAway
 
 from cdp.clock import DAY
-from cdp.errors import CdpError, InvalidEvent, Unavailable
+from cdp.errors import InvalidEvent
 from cdp.settings import Settings
 from cdp.topics import Names
 from serving.collect.draft import Draft
-from serving.definitions import documents
-from serving.definitions.documents import Watched, read_document, read_history, rollback_document, write_document
-from serving.definitions.errors import ConflictError, NotFoundError
+from serving.documents.document import Edit
+from serving.documents.kinds import PLAN
+from serving.documents.store import put
 from serving.plan import violations as violations_module
 from serving.plan.attempt import attempt
 from serving.plan.compile import ALLOWED, NO_PLAN, PlanError, Verdict, Violation, compile_plan
 from serving.plan.learn import learn
 from serving.plan.police import Police
-from serving.plan.service import write_plan
 from serving.plan.violations import OTHER, Violations, counts_key, days_until, read_samples, samples_key, total
 from tests.sealing import sealer
 
@@ -196,83 +195,9 @@ def test_trying_a_plan_on_traffic() -> None:
     assert [example.path for example in tried["Viewed"].examples] == ["properties.sku"]
 
 
-# Versioned documents.
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "data")
-
-
-def test_versions_of_a_document(settings: Settings) -> None:
-    assert read_document(settings, "d") is None
-    assert write_document(settings, "d", {"a": 1}, author="Li", note="first\x00").version == 1
-    assert write_document(settings, "d", {"a": 2}, author="Wu", expected=1).version == 2
-    for wrong in (0, 1, 3):
-        with pytest.raises(ConflictError):
-            write_document(settings, "d", {}, author="Li", expected=wrong)
-    with pytest.raises(ConflictError, match="no version yet"):
-        write_document(settings, "new", {}, author="Li", expected=1)
-    assert rollback_document(settings, "d", 1, author="Li", expected=2).body == {"a": 1}
-    with pytest.raises(NotFoundError):
-        rollback_document(settings, "d", 9, author="Li")
-    assert [(v.version, v.author, v.note) for v in read_history(settings, "d")] == [
-        (3, "Li", "Back to version 1."), (2, "Wu", ""), (1, "Li", "first"),
-    ]  # fmt: skip
-    found = read_document(settings, "d", 2)
-    assert found is not None
-    assert (found.body, found.created[-6:]) == ({"a": 2}, "+00:00")
-    for body in (float("nan"), "\ud800", "x" * 2_000_001):
-        with pytest.raises(CdpError):
-            write_document(settings, "d", body, author="Li")
-
-
-def test_of_many_who_edit_the_same_version_one_wins(settings: Settings) -> None:
-    write_document(settings, "d", 0, author="Li")
-
-    async def run() -> list[Any]:
-        tries = (asyncio.to_thread(write_document, settings, "d", n, author="Li", expected=1) for n in range(12))
-        return await asyncio.gather(*tries, return_exceptions=True)
-
-    results = asyncio.run(run())
-    assert [type(result) for result in results if isinstance(result, Exception)] == [ConflictError] * 11
-    assert [v.version for v in read_history(settings, "d")] == [2, 1]
-
-
-def test_a_watched_document_is_made_once_a_version(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    time, made = [0.0], []
-
-    def make(document: Any) -> Any:
-        made.append(document and document.version)
-        if document is not None and document.body == "bad":
-            raise ValueError("bad")
-        return document and document.body
-
-    def away(*_: Any) -> None:
-        raise Unavailable("away")
-
-    async def run() -> None:
-        watched = Watched(settings, "d", make, lambda: time[0])
-        assert await watched.get() is watched.current is None
-        write_document(settings, "d", "one", author="Li")
-        assert await watched.get() is None
-        time[0] = 1.0
-        assert await asyncio.gather(*(watched.get() for _ in range(20))) == ["one"] * 20
-        time[0] = 2.0
-        assert await watched.get() == watched.current == "one"
-        write_document(settings, "d", "bad", author="Li")
-        time[0] = 3.0
-        assert await watched.get() == "one"
-        write_document(settings, "d", "two", author="Li")
-        with monkeypatch.context() as patched:
-            patched.setattr(documents, "read_history", away)
-            time[0] = 4.0
-            assert await watched.get() == "one"
-        time[0] = 5.0
-        assert await watched.get() == "two"
-
-    asyncio.run(run())
-    assert made == [None, 1, 2, 3]
 
 
 # What the collector does with it.
@@ -289,7 +214,7 @@ def test_the_police(settings: Settings) -> None:
         police = Police(settings, lambda *call: recorded.append(call))
         await police.refresh()
         assert police.current() is None
-        write_plan(settings, body, author="Li")
+        put(settings, PLAN, body, Edit("Li"))
         police = Police(settings, lambda *call: recorded.append(call))
         await police.refresh()
         check = police.current()
@@ -313,7 +238,7 @@ def test_the_police(settings: Settings) -> None:
 
 
 def test_a_plan_that_says_nothing_costs_nothing(settings: Settings) -> None:
-    write_plan(settings, {"events": {}}, author="Li")
+    put(settings, PLAN, {"events": {}}, Edit("Li"))
 
     async def run() -> None:
         police = Police(settings, lambda *_: None)
