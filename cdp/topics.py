@@ -104,6 +104,20 @@ class Names:
         """Redis key of their version, for those who only want to know whether it changed."""
         return f"{self.prefix}:rules:identity:version"
 
+    def rule_book_key(self, number: int) -> str:
+        """Redis key of a book of tags and triggers (`cdp.rule_books`)."""
+        return f"{self.prefix}:rules:book:{number}"
+
+    @property
+    def rule_book_number_key(self) -> str:
+        """Redis key of the number of the newest book that is in Redis."""
+        return f"{self.prefix}:rules:book"
+
+    @property
+    def rules_announced_key(self) -> str:
+        """Redis key of the number of the newest book of which every partition of `resolved` has a record."""
+        return f"{self.prefix}:rules:announced"
+
     @property
     def people_key(self) -> str:
         """Redis key of the last number given to a person, or a part of one."""

@@ -8,8 +8,12 @@ from typing import Any
 import yaml
 
 from cdp.errors import CdpError
+from rules.language.dependencies import find_timers
 from rules.language.parse import parse
-from rules.language.syntax import Expression
+from rules.language.syntax import Constant, Expression, depth, walk
+
+MAX_DEPTH = 64  # Python compiles no more than 200 brackets within each other, and a node takes two or three
+MAX_NUMBER = 2**53  # up to there every engine computes exactly
 
 
 class InvalidRule(CdpError):
@@ -96,11 +100,21 @@ class Entry:
         return tuple(compiled)
 
     def expression(self, field: str, text: str) -> Expression:
-        """An expression of the rule language."""
+        """An expression of the rule language that can be evaluated."""
         try:
-            return parse(text)
+            tree = parse(text)
+            too_deep = depth(tree) > MAX_DEPTH
+            find_timers(walk(tree))
         except CdpError as error:
             raise self.fail(field, str(error.message).rstrip(".")) from error
+        except (RecursionError, ValueError):  # too many brackets, or a number of thousands of digits
+            too_deep = True
+        if too_deep:
+            raise self.fail(field, f"is nested more than {MAX_DEPTH} levels deep, or holds too long a number")
+        numbers = (node.value for node in walk(tree) if isinstance(node, Constant) and isinstance(node.value, int | float))
+        if any(abs(number) > MAX_NUMBER for number in numbers):
+            raise self.fail(field, f"holds a number above {MAX_NUMBER:,}")
+        return tree
 
     def below(self, field: str) -> "Entry":
         """A mapping inside this one."""

@@ -55,7 +55,7 @@ class TriggerRule:
 
 @dataclass(frozen=True)
 class RuleBook:
-    """All rules, in the order of their files."""
+    """All rules: tags in an order in which each comes after those that it uses, triggers by name."""
 
     identifiers: tuple[IdentifierType, ...]
     tags: tuple[TagRule, ...]

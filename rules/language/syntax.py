@@ -100,18 +100,26 @@ class Case:
 Expression = Constant | Metric | Attribute | TagReference | Call | Binary | Not | Member | Case
 
 
-def walk(node: Expression) -> list[Expression]:
-    """The node and everything below it, parents first."""
-    children: tuple[Expression, ...] = ()
+def children(node: Expression) -> tuple[Expression, ...]:
+    """What a node is made of."""
     match node:
         case Call():
-            children = node.arguments
+            return node.arguments
         case Binary():
-            children = (node.left, node.right)
+            return (node.left, node.right)
         case Not() | Member():
-            children = (node.operand,)
+            return (node.operand,)
         case Case():
-            children = (*(side for branch in node.branches for side in branch), node.otherwise)
+            return (*(side for branch in node.branches for side in branch), node.otherwise)
         case _:
-            pass
-    return [node] + [below for child in children for below in walk(child)]
+            return ()
+
+
+def walk(node: Expression) -> list[Expression]:
+    """The node and everything below it, parents first."""
+    return [node] + [below for child in children(node) for below in walk(child)]
+
+
+def depth(node: Expression) -> int:
+    """How many nodes the longest way down has."""
+    return 1 + max((depth(child) for child in children(node)), default=0)

@@ -83,15 +83,18 @@ def compare(operator: str, left: Any, right: Any) -> bool:
 
 
 def calculate(operator: str, left: Any, right: Any) -> float | int | None:
-    """Arithmetic; nothing if a side is not a number, or by division by zero."""
+    """Arithmetic; nothing if a side is not a number, by division by zero, or if the result is too large a number."""
     if not isinstance(left, int | float) or not isinstance(right, int | float):
         return None
-    match operator:
-        case "+":
-            return left + right
-        case "-":
-            return left - right
-        case "*":
-            return left * right
-        case _:
-            return left / right if right else None
+    try:
+        match operator:
+            case "+":
+                return left + right
+            case "-":
+                return left - right
+            case "*":
+                return left * right
+            case _:
+                return left / right if right else None
+    except OverflowError:
+        return None
