@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from cdp import __version__
 from cdp.settings import Settings
-from serving import analytics, errors, operations, rules, tags
+from serving import analytics, errors, operations
 from serving.collect.collector import Collector
 from serving.collect.endpoint import Collect
 from serving.collect.finish import Finish
@@ -27,6 +27,9 @@ from serving.openapi import document, operation_id
 from serving.parts import Parts
 from serving.plan.router import router as plan_router
 from serving.profiles.router import router as profiles_router
+from serving.rules.router import router as rules_router
+from serving.rules.shipped import follow_shipped
+from serving.tags.router import router as tags_router
 from serving.traffic.router import router as traffic_router
 
 
@@ -47,6 +50,7 @@ def create_app(settings: Settings) -> Application:
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
         migrate(settings)
+        follow_shipped(settings)
         parts = app.state.parts = Parts.start(settings)
         try:
             async with live_finish(parts) as (finish, quick):
@@ -61,7 +65,9 @@ def create_app(settings: Settings) -> Application:
     errors.install(app)
     app.add_middleware(CountRequests)
     app.include_router(profiles_router)
-    for subject in (tags, rules, analytics, operations):
+    app.include_router(tags_router)
+    app.include_router(rules_router)
+    for subject in (analytics, operations):
         app.include_router(subject.router)
     for router in (dead_letters_router, identity_router, imports_router, keys_router, plan_router, traffic_router):
         app.include_router(router)

@@ -1,8 +1,8 @@
-"""What the collector and the API heed while they run: plan, traffic table and identity rules as they are edited, the keyring."""
+"""What the collector and the API heed while they run: documents as they are edited, and the keyring."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from serving.collect.finish import Finish
@@ -36,26 +36,33 @@ async def live_finish(parts: Parts) -> AsyncIterator[tuple[Finish, Quick]]:
             quick.forget()
             log.info("the keyring was rotated")
         await police.refresh()
+        await parts.rules.refresh()
         await parts.identity.refresh()
         if sealing.follow(parts.identity.rules):
             quick.forget()
         if await enrichment.refresh():
             quick.forget()
 
-    async def keep_fresh() -> None:
-        while True:
-            await asyncio.sleep(SECONDS)
-            try:
-                await refresh()
-            except Exception:  # the last good ones stay in force
-                log.exception("tracking plan, traffic table, identity rules or keyring could not be refreshed")
-
     await refresh()
     violations.start()
-    task = asyncio.create_task(keep_fresh(), name="keep-definitions-fresh")
+    tasks = [
+        asyncio.create_task(_again_and_again(refresh, "definitions or keyring could not be refreshed")),
+        # Apart from the others: it waits for Kafka.
+        asyncio.create_task(_again_and_again(parts.rules.keep_published, "the book of rules could not be published")),
+    ]
     try:
         yield finish, quick
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await violations.stop()
+
+
+async def _again_and_again(step: Callable[[], Awaitable[None]], trouble: str) -> None:
+    while True:
+        await asyncio.sleep(SECONDS)
+        try:
+            await step()
+        except Exception:  # the last good ones stay in force
+            log.exception(trouble)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from clickhouse_connect.driver.client import Client
@@ -22,6 +23,8 @@ from serving.collect.spool import FOLDER, SafePublisher, Spool
 from serving.definitions.cache import Credentials
 from serving.definitions.credentials import find
 from serving.identity.live import LiveRules
+from serving.rules.announce import announce
+from serving.rules.live import LiveBook
 from serving.sealing import Sealing
 
 log = logging.getLogger(__name__)
@@ -36,7 +39,7 @@ LINGER_MS = 1  # the records of a group come within that time; waiting for more 
 
 @dataclass
 class Parts:
-    """What services need: settings, names, clock, credentials, keyring, clients, and the identity rules in force."""
+    """What services need: settings, names, clock, credentials, keyring, clients, and the rules in force."""
 
     settings: Settings
     names: Names
@@ -46,6 +49,7 @@ class Parts:
     publisher: SafePublisher
     sealing: Sealing
     identity: LiveRules
+    rules: LiveBook
     _threads: threading.local = field(default_factory=threading.local)
     _queries: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_QUERIES, "clickhouse"))
     _checks: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_CHECKS, "check"))
@@ -75,6 +79,7 @@ class Parts:
             sealing=sealing,
             publisher=SafePublisher(to_kafka, Spool(settings.data_dir / FOLDER, settings.spool_max_bytes)),
             identity=LiveRules(settings, names, to_redis),
+            rules=LiveBook(settings, names, to_redis, partial(announce, settings)),
         )
 
     async def stop(self) -> None:

@@ -73,7 +73,7 @@ class Kind:
     Attributes:
         key: its name in the database.
         title: how messages call it, such as ``the tracking plan``.
-        history: the path of its versions, for remedies.
+        path: of its endpoints, for remedies.
         check: raises CdpError, with the mistake's place as `path`, if a body makes no sense.
         first: what holds before anybody has changed anything. If its version is above 0, the first change keeps it as a version.
         shipped: the body that comes with this release of the platform; None: there is none.
@@ -84,7 +84,7 @@ class Kind:
 
     key: str
     title: str
-    history: str
+    path: str
     check: Callable[[Any], object]
     first: Callable[[], Document | None] = _nothing
     shipped: Callable[[], Any] = _nothing

@@ -92,7 +92,7 @@ def _add_reading(router: APIRouter, of: Endpoints, path: str) -> None:
     )  # fmt: skip
     add(
         f"{path}/versions", get_versions, name=f"get_{of.prefix}versions", response_model=of.versions_model,
-        summary=f"Who changed {of.title}, and when", responses=documented(),
+        summary=f"Who changed {of.title}, and when", responses=documented(404),
         description="The newest first, drafts included. Least role: analyst.",
     )  # fmt: skip
     add(

@@ -32,8 +32,8 @@ def read(settings: Settings, kind: Kind, version: int | None = None) -> Document
     if first is not None and (version is None or version == first.version > 0):
         return first
     if version is None:
-        raise NotFoundError(f"There is no {_without_article(kind.title)}.", f"See GET {kind.history.rpartition('/')[0]}.")
-    raise NotFoundError(f"There is no version {version} of {kind.title}.", f"See GET {kind.history}.")
+        raise _missing(kind)
+    raise _no_version(kind, version)
 
 
 def find(settings: Settings, key: str, version: int | None = None) -> Document | None:
@@ -44,11 +44,13 @@ def find(settings: Settings, key: str, version: int | None = None) -> Document |
 
 
 def history(settings: Settings, kind: Kind, limit: int = 100) -> list[Version]:
-    """The newest versions, drafts included, the newest first."""
+    """The newest versions, drafts included, the newest first. Raises NotFoundError if there is no such document at all."""
     wanted = select(*_COLUMNS).where(DocumentRow.name == kind.key).order_by(DocumentRow.version.desc()).limit(limit)
     with reading(settings) as session:
         found = [as_version(row) for row in session.execute(wanted)]
     first = kind.first()
+    if not found and first is None:
+        raise _missing(kind)
     return found or ([_without_body(first)] if first is not None and first.version else [])
 
 
@@ -173,7 +175,7 @@ def _newest(key: str, column: Any) -> Select[Any]:
 def _stored(session: Session, kind: Kind, version: int) -> DocumentRow:
     row = session.get(DocumentRow, (kind.key, version))
     if row is None:
-        raise NotFoundError(f"There is no version {version} of {kind.title}.", f"See GET {kind.history}.")
+        raise _no_version(kind, version)
     return row
 
 
@@ -198,8 +200,12 @@ def _without_body(document: Document) -> Version:
     return Version(**{name: value for name, value in vars(document).items() if name != "body"})
 
 
-def _without_article(title: str) -> str:
-    return title.removeprefix("the ")
+def _missing(kind: Kind) -> NotFoundError:
+    return NotFoundError(f"There is no {kind.title.removeprefix('the ')}.", f"See GET {kind.path.rpartition('/')[0]}.")
+
+
+def _no_version(kind: Kind, version: int) -> NotFoundError:
+    return NotFoundError(f"There is no version {version} of {kind.title}.", f"See GET {kind.path}/versions.")
 
 
 def _iso(moment: datetime) -> str:

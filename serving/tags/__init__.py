@@ -1,5 +1,1 @@
 """What tags there are."""
-
-from serving.tags.router import router
-
-__all__ = ["router"]

@@ -38,17 +38,24 @@ OF_SOMEBODY = {
     "GET /v1/profiles", "GET /v1/profiles/{one_id}", "GET /v1/dead-letters/{id}", "POST /v1/dead-letters/{id}/repair",
     "GET /v1/identity/{id}", "POST /v1/identity/unmerge", "POST /v1/identity/merge", "POST /v1/identity/reviews/{id}",
 }  # fmt: skip
+# Their examples name a draft; by then a newer version may be in force.
+OF_DRAFTS = {operation for operation in OPERATIONS if operation.endswith("/publish")}
 CHECKS = {
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance", "negative_data_rejection", "positive_data_acceptance", "missing_required_header",
     "unsupported_method", "allow_header_conformance", "use_after_free", "ensure_resource_availability", "ignored_auth",
 }  # fmt: skip
-# A file of rules can have the right shape and contradict itself, or hold a pattern that is none: no schema says that.
-RULES = """
+# Rules can have the right shape and contradict themselves, or hold a pattern or an expression that is none: no schema says that.
+RULES = "".join(
+    f"""
 [[operations]]
-include-name = "PUT /v1/identity/rules"
+include-name = "{operation}"
 checks.positive_data_acceptance.enabled = false
 """
+    for operation in (
+        "PUT /v1/identity/rules", "PUT /v1/rules/tags/{name}", "PUT /v1/rules/triggers/{name}", "POST /v1/rules/check",
+    )
+)  # fmt: skip
 SECONDS = 600  # that one run may take on a machine that has other things to do; 10 to 45 are usual
 SETTLE_SECONDS = 120
 PEOPLE = 100
@@ -150,7 +157,7 @@ def test_an_administrator_finds_nothing_wrong(api: Api) -> None:
     assert report.code == 0, report.text
     assert report.checks >= CHECKS
     assert report.called == OPERATIONS.keys() - COLLECT
-    assert report.succeeded >= OPERATIONS.keys() - COLLECT - OF_SOMEBODY
+    assert report.succeeded >= OPERATIONS.keys() - COLLECT - OF_SOMEBODY - OF_DRAFTS
 
 
 def test_a_sender_finds_nothing_wrong(api: Api) -> None:

@@ -26,7 +26,7 @@ def check(body: Any) -> None:
         raise CdpError("It is wrong.", "Mend it.")
 
 
-KIND = Kind("d", "the document", "/v1/d/versions", check)
+KIND = Kind("d", "the document", "/v1/d", check)
 LI, WU = Edit("Li"), Edit("Wu")
 
 

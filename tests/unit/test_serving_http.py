@@ -19,6 +19,7 @@ from cdp.profile import FINAL, Attribute, Order, Placed, Profile, Tag, pack
 from cdp.seal import LETTER, TEXT, embed, sealed_in
 from cdp.settings import Settings
 from cdp.topics import Names
+from rules.definitions.load import load_rules
 from rules.identity import load_identity_rules
 from serving.app import collector, create_app
 from serving.collect.finish import Finish
@@ -57,6 +58,7 @@ class Api:
             settings=self.settings, sealing=sealing(self.settings), names=NAMES, clock=lambda: NOW, publisher=self.kafka,
             redis=self, clickhouse=self._no_clickhouse, identity=SimpleNamespace(rules=load_identity_rules()),
             credentials=Credentials(self.settings, lambda: self.time), count_rejected=self._count,
+            rules=SimpleNamespace(number=0, current=load_rules()),
         )  # fmt: skip
         self.app.state.parts = parts
         self.app.collect = endpoints(
