@@ -12,7 +12,7 @@ JSON = typer.Option(False, "--json", help="Print JSON.")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group(app, "rules", "Look after tags, triggers and identity rules.").command("check")(check)
+    group(app, "rules", "Tags and triggers: edit them while all runs, and look after them.").command("check")(check)
     identity_group(app).command("check")(check_identity)
 
 

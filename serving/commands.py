@@ -11,6 +11,7 @@ from serving.imports import commands as import_commands
 from serving.keys import commands as key_commands
 from serving.plan import commands as plan_commands
 from serving.profiles import commands as profile_commands
+from serving.rules import commands as rule_commands
 
 JSON = typer.Option(False, "--json", help="Print one JSON object.")
 NAME = typer.Option(..., "--name", help="A name to know it by; minting a name again replaces its secret.")
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     key_commands.register(app)
     plan_commands.register(app)
     profile_commands.register(app)
+    rule_commands.register(app)
     tokens = typer.Typer(help="Tokens: they let people and programs use the API.", no_args_is_help=True)
     tokens.command("create")(create_token)
     tokens.command("list")(list_all)

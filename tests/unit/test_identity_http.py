@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import typer
@@ -44,6 +42,7 @@ from serving.identity import change, commands
 from serving.identity.cut import around, crossing
 from serving.identity.live import LiveRules
 from serving.identity.text import shipped_text
+from tests.live_rules import reaching
 from tests.sealing import unsealed
 from tests.unit import test_keys_and_plan_http as http
 
@@ -485,33 +484,10 @@ def test_regrouping_touches_each_component_once(api: Api) -> None:
 # -- commands ------------------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def reaching(api: Api) -> Iterator[None]:
-    """Commands that reach this application instead of an address."""
-
-    def call(_: Any, method: str, path: str, values: dict[str, Any], *, caller: str, content: Any = None) -> Any:
-        assert caller == "identity"
-        from urllib.parse import urlencode
-
-        path = path.removeprefix("/v1/")
-        headers = {"Content-Type": content.type} | ({"If-Match": content.expected} if content.expected else {}) if content else {}
-        if method == "GET" or content is not None:
-            given = {name: value for name, value in values.items() if value is not None}
-            path += "?" + urlencode(given) if given else ""
-        body = content.body if content is not None else None if method == "GET" else values
-        answer = api.call(method, path, body, role="ops", **headers)
-        if answer.status_code >= 400:
-            raise CdpError(answer.json()["message"])
-        return answer.json()
-
-    with patch("serving.client.call", call):
-        yield
-
-
 def cdp(api: Api, *arguments: str, stdin: str = "") -> str:
     app = typer.Typer()
     register(app)
-    with reaching(api):
+    with reaching(api, "identity"):
         done = CliRunner().invoke(app, ["identity", *arguments], input=stdin, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
