@@ -55,7 +55,7 @@ class _Plain:
     def value(self, given: Any, level: int) -> Any:
         self.left -= 1
         if self.left < 0 or level > MAX_LEVELS:
-            raise InvalidRule(f"The rule holds more than {MAX_VALUES:,} values, or is nested too deeply.", "Make it smaller.")
+            raise InvalidRule(f"There are more than {MAX_VALUES:,} values, or they are nested too deeply.", "Make it smaller.")
         match given:
             case dict():
                 return {str(name): self.value(inner, level + 1) for name, inner in given.items()}

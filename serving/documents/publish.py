@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from cdp.errors import CdpError
+from serving.documents.complaints import Complaints
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,10 @@ class Publication:
     def __init__(
         self, what: str, compare: Callable[[], Awaitable[None]], patience: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._what = what
         self._compare = compare
         self._patience = patience
         self._clock = clock
-        self._trouble = ""
+        self._complaints = Complaints(lambda trouble: log.warning("%s could not be published: %s", what, trouble))
         self.looked = float("-inf")
 
     async def refresh(self) -> None:
@@ -45,12 +45,7 @@ class Publication:
             return
         try:
             await asyncio.wait_for(self._compare(), self._patience)
-            self.looked, self._trouble = self._clock(), ""
+            self.looked = self._clock()
+            self._complaints.over()
         except (CdpError, RedisError, SQLAlchemyError, TimeoutError, ValueError) as error:
-            self._complain(str(error) or type(error).__name__)
-
-    def _complain(self, trouble: str) -> None:
-        """Once for each kind of trouble: it may last for hours."""
-        if trouble != self._trouble:
-            log.warning("%s could not be published: %s", self._what, trouble)
-        self._trouble = trouble
+            self._complaints.about(error)

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from cdp.settings import Settings
 from serving.documents import store
+from serving.documents.complaints import Complaints
 from serving.documents.document import Document
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Watched(Generic[T]):
         self._version = 0
         self._until = float("-inf")
         self._looking: asyncio.Task[None] | None = None
+        self._complaints = Complaints(self._complain)
 
     @property
     def current(self) -> T:
@@ -71,9 +73,13 @@ class Watched(Generic[T]):
             newer = await asyncio.wait_for(asyncio.to_thread(self._newer, self._version), PATIENCE)
             if newer is not None:
                 self._version, self._value = newer
+            self._complaints.over()
         except Exception as error:  # whatever is wrong with a document, collecting goes on
-            log.error("%s could not be read; version %s stays in force: %s", self._name, self._version, error)
+            self._complaints.about(error)
         self._until = self._clock() + TTL
+
+    def _complain(self, trouble: str) -> None:
+        log.error("%s could not be read; version %s stays in force: %s", self._name, self._version, trouble)
 
 
 def watch(

@@ -12,7 +12,7 @@ from rules.definitions.load import NAME, shipped_bodies
 from serving.auth import Analyst, PartsDep
 from serving.definitions.http import run
 from serving.documents import kinds
-from serving.documents.document import MAX_BYTES, Document, Kind
+from serving.documents.document import Document, Kind
 from serving.documents.http import text_body
 from serving.documents.models import change_views
 from serving.documents.router import Endpoints, add_endpoints
@@ -26,6 +26,8 @@ from serving.rules.lines import lines
 from serving.rules.shipped import upgrades
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
+
+MAX_CHECKED_BYTES = 4 * kinds.MAX_RULE_BYTES
 
 Sent = tuple[bytes, bool]
 """The body of a request, and whether it is JSON."""
@@ -58,7 +60,7 @@ async def get_upgrades(parts: PartsDep, _: Analyst) -> models.Upgrades:
 
 
 async def _sent_rules(request: Request) -> Sent:
-    return await text_body(request, MAX_BYTES)
+    return await text_body(request, MAX_CHECKED_BYTES)
 
 
 async def _sent_rule(request: Request) -> Sent:

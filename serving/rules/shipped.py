@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cdp.settings import Settings
@@ -83,30 +83,32 @@ def fitting(in_force: Bodies, offered: Bodies) -> dict[Key, dict[str, Any]]:
 def upgrades(settings: Settings) -> list[Upgrade]:
     """What is shipped now and was not taken into rules that somebody edited, by rule."""
     with reading(settings) as session:
-        return [
-            found for row in rules_in_force(session)
-            if (found := _upgrade(row, _shipped_versions(session, row.name))) is not None
-        ]  # fmt: skip
+        newest = _newest_shipped(session)
+        behind = [row for row in rules_in_force(session) if newest.get(row.name, 0) > row.version]
+        found = [_upgrade(row, _shipped_versions(session, row.name)) for row in behind]
+    return [upgrade for upgrade in found if upgrade.changes]
 
 
-def _upgrade(row: DocumentRow, shipped: Mapping[int, Any]) -> Upgrade | None:
-    newest = max(shipped, default=0)
-    if newest <= row.version:
-        return None
-    mine = json.loads(row.body)
+def _upgrade(row: DocumentRow, shipped: Mapping[int, Any]) -> Upgrade:
+    newest = max(shipped)
     base = max((version for version in shipped if version <= row.version), default=None)
-    changes = difference(mine, shipped[newest])
-    if not changes:
-        return None
     shipped_changes = difference(shipped[base] if base is not None else {}, shipped[newest])
+    changes = difference(json.loads(row.body), shipped[newest])
     return Upgrade(*rule_key(row.name), row.version, base, newest, shipped_changes, changes)
 
 
+def _newest_shipped(session: Session) -> dict[str, int]:
+    """The version that was shipped last, of each rule's document."""
+    newest = select(DocumentRow.name, func.max(DocumentRow.version).label("version")).where(
+        is_rule(), DocumentRow.shipped.is_(True)
+    )
+    return {row.name: row.version for row in session.execute(newest.group_by(DocumentRow.name))}
+
+
 def _shipped_versions(session: Session, name: str) -> dict[int, Any]:
-    rows = session.execute(
-        select(DocumentRow.version, DocumentRow.body).where(DocumentRow.name == name, DocumentRow.shipped.is_(True))
-    )  # fmt: skip
-    return {row.version: json.loads(row.body) for row in rows}
+    """The shipped bodies of a rule, by version."""
+    wanted = select(DocumentRow.version, DocumentRow.body).where(DocumentRow.name == name, DocumentRow.shipped.is_(True))
+    return {row.version: json.loads(row.body) for row in session.execute(wanted)}
 
 
 def _last_shipped(session: Session) -> dict[Key, dict[str, Any]]:

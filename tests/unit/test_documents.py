@@ -13,6 +13,7 @@ from serving.definitions.database import MIGRATIONS, engine_for
 from serving.definitions.errors import ConflictError, NotFoundError
 from serving.documents import store
 from serving.documents.compare import compare
+from serving.documents.complaints import Complaints
 from serving.documents.difference import difference
 from serving.documents.document import Edit, Kind
 from serving.documents.kinds import IDENTITY, PLAN, TRAFFIC
@@ -222,3 +223,13 @@ def test_a_watched_document_is_made_once_a_version(settings: Settings, monkeypat
 
     asyncio.run(run())
     assert made == [None, 1, 3, 4, 5]
+
+
+def test_the_same_trouble_is_said_once() -> None:
+    said: list[str] = []
+    complaints = Complaints(said.append)
+    for error in (ValueError("a"), ValueError("a"), TimeoutError(), ValueError("a")):
+        complaints.about(error)
+    complaints.over()
+    complaints.about(ValueError("a"))
+    assert said == ["a", "TimeoutError", "a", "a"]
