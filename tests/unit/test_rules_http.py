@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from rules.definitions.load import load_rules
+from serving.rules import books
 from serving.rules.live import RAISE
 from tests.live_rules import NAMES, Api
 
@@ -292,3 +293,11 @@ def test_another_process_takes_a_new_book_within_a_second(api: Api) -> None:
     other._watched._until = 0.0  # a second goes by
     asyncio.run(other.refresh())
     assert (other.number, "vip" in [tag.name for tag in other.current.tags]) == (2, True)
+
+
+def test_all_rules_together_have_a_limit(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(books, "MAX_BOOK_BYTES", 7_000)
+    assert put(api, "tags/small", TAG)["book"] == 2
+    field, message = refused(api, "tags/large", TAG | {"description": "x" * 1_000})
+    assert (field, message) == ("", "All rules together are larger than 7,000 bytes.")
+    assert put(api, "tags/small", TAG)["book"] == 3
