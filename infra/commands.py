@@ -57,7 +57,7 @@ def up(
     """Start the platform: everything in the data folder, on 127.0.0.1. Ctrl-C stops it."""
     from infra.parts import select
     from infra.start import start
-    from infra.supervise import is_running
+    from infra.supervise import is_running, stop
 
     config = settings()
     parts = select(config, [name.strip() for name in only.split(",") if name.strip()])
@@ -67,13 +67,19 @@ def up(
     if not detach:  # Ctrl-C while starting stops what was started
         signal.signal(signal.SIGTERM, _interrupt)
     typer.echo(f"Starting StreamCDP in {config.data_dir}")
+    started = None
     try:
         started = start(config, parts, timeout, typer.echo)
+        _say_ready(config, started)
+        if not detach:
+            _stay(config)
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    _say_ready(config, started)
-    if not detach:
-        _stay(config)
+        if started is None:  # what was started has been stopped
+            raise typer.Exit(130) from None
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+        typer.echo("Stopping ...")
+        stop(config.data_dir)
+        typer.echo("Stopped.")
 
 
 def _say_ready(config: Settings, started: "Started") -> None:
@@ -91,21 +97,15 @@ def _say_ready(config: Settings, started: "Started") -> None:
 
 
 def _stay(config: Settings) -> None:
-    """Until Ctrl-C, SIGTERM, or somebody else's `cdp down`."""
+    """Until somebody else's `cdp down`."""
     import time
 
-    from infra.supervise import is_running, stop
+    from infra.supervise import is_running
 
     typer.echo("Ctrl-C stops it.")
-    try:
-        while is_running(config.data_dir):
-            time.sleep(1)
-        typer.echo("StreamCDP was stopped by somebody else.")
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
-        typer.echo("Stopping ...")
-        stop(config.data_dir)
-        typer.echo("Stopped.")
+    while is_running(config.data_dir):
+        time.sleep(1)
+    typer.echo("StreamCDP was stopped by somebody else.")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

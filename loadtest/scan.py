@@ -97,7 +97,9 @@ def _chunks(path: Path) -> Iterable[bytes]:
             while content := file.read(CHUNK):
                 yield before + content
                 before = content[-OVERLAP:]
+        if path.stat().st_size < CHUNK and path.read_bytes()[:2] == GZIP:
+            yield zlib.decompress(path.read_bytes(), 31)
     except FileNotFoundError:  # a part has just replaced it
         return
-    if path.stat().st_size < CHUNK and path.read_bytes()[:2] == GZIP:
-        yield zlib.decompress(path.read_bytes(), 31)
+    except zlib.error:  # numbers can begin as gzip does
+        return

@@ -72,7 +72,8 @@ def test_a_killed_supervisor_leaves_nothing_in_the_way(tmp_path: Path) -> None:
     assert sweep.leftovers(stack.settings.data_dir) == []
 
 
-def test_ctrl_c_stops_what_was_started_in_the_foreground(tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", ["Ready after", "Ctrl-C"])
+def test_ctrl_c_stops_what_was_started_in_the_foreground(tmp_path: Path, said: str) -> None:
     import subprocess
     import sys
 
@@ -85,7 +86,7 @@ def test_ctrl_c_stops_what_was_started_in_the_foreground(tmp_path: Path) -> None
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            if "Ctrl-C" in line:
+            if said in line:
                 break
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0

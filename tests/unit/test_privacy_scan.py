@@ -39,7 +39,8 @@ def test_files_are_read_to_their_ends_and_unpacked(tmp_path: Path) -> None:
     (tmp_path / "deep" / "big").write_bytes(b"x" * (8 << 20) + EMAIL.encode())
     (tmp_path / "packed.gz").write_bytes(gzip.compress(f"{PLANTED.run} {PHONE}".encode()))
     (tmp_path / "clean").write_bytes(PLANTED.run.encode())
+    (tmp_path / "begins as gzip does").write_bytes(b"\x1f\x8b" + bytes(40))
     search = Search(PLANTED, 10)
     files, size, marked = scan_files(tmp_path, search, PLANTED.run.encode())
-    assert (files, size > 8 << 20, marked) == (3, True, 2)
+    assert (files, size > 8 << 20, marked) == (4, True, 2)
     assert set(search.found) == {"deep/big", "packed.gz"}
