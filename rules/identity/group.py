@@ -124,7 +124,12 @@ def _single_cuts(
         if last - min(moments) > mortal[key]:
             return None
         cuts[key] = (last + mortal[key],)
-    return cuts
+    return None if transactions and _goes_on(component, cuts) else cuts
+
+
+def _goes_on(component: Component, cuts: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether a link was seen after the end of an identifier's epoch: an order does not prolong it, and touches the next one."""
+    return any(cuts[key] and link.moments()[-1] >= cuts[key][0] for link in component.links for key in (link.a, link.b))
 
 
 def links_several(component: Component, transactions: Collection[str]) -> set[str]:

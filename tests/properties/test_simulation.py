@@ -107,6 +107,16 @@ def test_it_says_what_a_plain_reading_of_the_documentation_says(history: list) -
     assert partition(found) == partition(plain)
 
 
+def test_who_tells_of_an_order_after_a_lifetime_is_its_buyer() -> None:
+    """The cookie is nobody's any more when it is seen with the order; an order has one buyer, and so it is the card's again."""
+    day = 20_000 * DAY
+    history = [
+        (day, "track", [("card", "1"), ("cookie", "1"), ("order", "1")], "web"),
+        (day + 3 * DAY, "track", [("cookie", "1"), ("order", "1")], "web"),
+    ]
+    assert len(partition(outcome([to_line(number, *one) for number, one in enumerate(history)]))) == 1
+
+
 def test_an_identifier_that_was_turned_away_came_in_when_it_did() -> None:
     """The third number within a week is refused; said again when the first is older than a week, it is not the third any more."""
     at = [20_000 * DAY + hours * HOUR for hours in (40, 106, 163, 169, 230)]

@@ -111,6 +111,16 @@ def test_a_refund_of_next_year_finds_its_order() -> None:
     assert graph.place(sighting("order_id:7", day=900)).person == 1
 
 
+def test_an_order_finds_its_buyer_under_a_browser_that_is_somebody_anew() -> None:
+    """The browser was not seen with the member for its lifetime when it told of the order again: an order has one buyer."""
+    graph = new_graph()
+    first = graph.place(sighting("user_id:u", "cookie:c", "order_id:7"))
+    assert graph.place(sighting("cookie:c", day=402)).person != first.person
+    again = graph.place(sighting("cookie:c", "order_id:7", day=402))
+    assert again.person == first.person
+    assert graph.place(sighting("cookie:c", day=403)).person == first.person
+
+
 def test_only_transactions_are_forgotten() -> None:
     with pytest.raises(InvalidRule, match="lifetime_days"):
         parse_identity_rules("identifiers: [{name: o, priority: 9, memory_days: 3}]")
