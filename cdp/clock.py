@@ -1,9 +1,8 @@
 """Time as the platform counts it: integer microseconds since the epoch, UTC.
 
-Steps never read the wall clock themselves: they take a `Clock`, so that tests and replays decide what time it is.
+Steps never read the wall clock (`cdp.wall_clock`): they take a `Clock`, so that tests and replays decide what time it is.
 """
 
-import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -18,11 +17,6 @@ DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-
-
-def wall_clock() -> int:
-    """Now, in microseconds since the epoch."""
-    return time.time_ns() // 1_000
 
 
 def to_datetime(micros: int) -> datetime:

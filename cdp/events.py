@@ -197,7 +197,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     retracts: bool = False
 
 
-Value = str | int | float | bool | None
+TagValue = str | int | float | bool
 
 
 class TagChanges(msgspec.Struct, kw_only=True, tag_field="change", tag="tags"):
@@ -208,7 +208,7 @@ class TagChanges(msgspec.Struct, kw_only=True, tag_field="change", tag="tags"):
 
     one_id: str
     person: int
-    tags: list[tuple[str, Value, Value]]
+    tags: list[tuple[str, TagValue | None, TagValue | None]]
     time: int
     message_id: str
     p: int
@@ -251,13 +251,11 @@ class Assignment(msgspec.Struct, kw_only=True, tag_field="change", tag="assign")
     time: int
 
 
-class RebuildCommand(msgspec.Struct, kw_only=True):
+class RebuildCommand(msgspec.Struct, kw_only=True, tag_field="command", tag="rebuild_person"):
     """Count a person again from the facts, and ask again for what it waits for: a command on `cdp.resolved`."""
 
     one_id: str
     person: int
-    kind: Literal["command"] = "command"
-    event: Literal["rebuild"] = "rebuild"
     time: int
     message_id: str
 

@@ -24,7 +24,9 @@ STATUS: dict[str, Status] = {
 }  # fmt: skip
 MAX_AMOUNT = 10**13 * MONEY  # what a Decimal(18, 4) column holds, with room for sums
 MAX_LINES = 10_000
-MAX_VERSION = 2**63 - 2  # the number above it means: a cancellation without a version
+MAX_VERSION = 2**63 - 2
+FINAL = MAX_VERSION + 1  # version of a cancellation that names none: whatever version is placed, it stands
+FULL_REFUND = -1  # amount of a refund that names none: everything; less its version, if it has one
 
 _decode = msgspec.json.Decoder().decode
 

@@ -142,6 +142,22 @@ class Names:
         """Redis key of the profile format of which no older profile waits for anything any more, unless somebody wakes it."""
         return f"{self.prefix}:upgraded"
 
+    def slices_key(self, person: int) -> str:
+        """Redis key of what a person's profile has outgrown: a hash, in the same slot as the profile."""
+        return f"{self.prefix}:slices:{{{one_id(person)}}}"
+
+    def rules_since_key(self, partition: int) -> str:
+        """Redis sorted set of the rule books that came into force on a partition of `resolved`, by offset."""
+        return f"{self.prefix}:rules:since:{partition}"
+
+    def rules_sweep_key(self, partition: int) -> str:
+        """Redis key of how far a partition has looked at everybody since a rule book came into force."""
+        return f"{self.prefix}:rules:sweep:{partition}"
+
+    def outbox_key(self, partition: int) -> str:
+        """Redis sorted set of what PROFILE put out, by offset on `resolved`, until it is committed."""
+        return f"{self.prefix}:outbox:{partition}"
+
     def due_key(self, partition: int) -> str:
         """Redis sorted set of the people of a partition for whom time alone will change something."""
         return f"{self.prefix}:due:{partition}"

@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from cdp.waiting import say
 from infra.status import READY, Status
+from serving.waiters import say
 
 PART_COLUMNS = ("part", "state", "pid", "uptime", "version", "address")
 JOB_COLUMNS = ("hop", "state", "restarts", "uptime", "lag")

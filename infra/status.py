@@ -8,18 +8,18 @@ from redis.exceptions import RedisError
 
 from cdp import __version__
 from cdp.clickhouse import connect as connect_clickhouse
-from cdp.clock import wall_clock
 from cdp.errors import CdpError
 from cdp.redis import connect as connect_redis
 from cdp.settings import Settings
 from cdp.topics import Names
-from cdp.waiting import NOBODY, Waiters, as_json, read_waiters
+from cdp.wall_clock import wall_clock
 from infra import supervise
 from infra.flink import rest
 from infra.jars import jars
 from infra.lag import HOPS, measure
 from infra.parts import PARTS, Part, address, is_embedded
 from infra.wait import PROBES
+from serving.waiters import NOBODY, Waiters, as_json, read_waiters
 
 READY, WAITING, DOWN = "ready", "not ready", "down"
 

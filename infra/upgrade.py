@@ -15,10 +15,10 @@ from redis.exceptions import RedisError
 from cdp.errors import Unavailable
 from cdp.kafka import partition_of
 from cdp.people import one_id
-from cdp.profile import AT_NEXT_TICK, FORMAT, Profile, unpack
 from cdp.redis import connect
 from cdp.settings import Settings
 from cdp.topics import Names
+from profiles.state import AT_NEXT_TICK, FORMAT, Person, unpack
 
 PAGE = 500  # profiles that are looked at in one round trip
 FORMAT_AT = 8  # the place of the byte that says a profile's format
@@ -59,19 +59,20 @@ def _older(client: "redis.Redis[bytes]", names: Names) -> Iterator[list[bytes]]:
 
 def _wake(client: "redis.Redis[bytes]", names: Names, partitions: int, keys: list[bytes]) -> int:
     """Make those due, and list those as waiting, whose profiles wait for something."""
-    people = [profile for value in client.mget(keys) if value is not None and (profile := _read(value)) and profile.is_waiting]
+    read = [_read(value) for value in client.mget(keys) if value is not None]
+    people = [profile for profile in read if profile is not None and profile.log.is_waiting]
     pipeline = client.pipeline(transaction=False)
     for profile in people:
-        partition = partition_of(one_id(profile.person), partitions)
-        pipeline.zadd(names.due_key(partition), {str(profile.person): AT_NEXT_TICK})
-        pipeline.zadd(names.waiting_key(partition), {str(profile.person): profile.waits_since})
+        partition = partition_of(one_id(profile.number), partitions)
+        pipeline.zadd(names.due_key(partition), {str(profile.number): AT_NEXT_TICK})
+        pipeline.zadd(names.waiting_key(partition), {str(profile.number): profile.log.waits_since})
     pipeline.execute()
     return len(people)
 
 
-def _read(value: bytes) -> Profile | None:
+def _read(value: bytes) -> Person | None:
     """None: it is of a format that cannot be upgraded, which PROFILE says loudly when it needs it."""
     try:
-        return unpack(value)[0]
+        return unpack(value)
     except msgspec.DecodeError:
         return None

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from cdp.clock import to_iso, wall_clock
+from cdp.clock import to_iso
 from cdp.events import ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
+from cdp.wall_clock import wall_clock
 from loadtest.bad_requests import Bad, Maker, Message, Request, kind, text
 
 WRONG: tuple[Any, ...] = (

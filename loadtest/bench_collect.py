@@ -22,11 +22,11 @@ from urllib.parse import urlsplit
 import msgspec
 import psutil
 
-from cdp.clock import wall_clock
 from cdp.errors import CdpError
 from cdp.kafka import end_offsets, ensure_topics
 from cdp.settings import API, Settings
 from cdp.topics import Names
+from cdp.wall_clock import wall_clock
 from loadtest.drive import Driven, Task
 from loadtest.mix import Mix, as_segment
 from loadtest.stack import down, environment, free_port_base, up

@@ -18,13 +18,14 @@ from typing import Any
 import msgspec
 
 from cdp import keyring
-from cdp.clock import DAY, wall_clock
+from cdp.clock import DAY
 from cdp.errors import CdpError
 from cdp.events import Identifier, decode_event, encode
 from cdp.redis import connect
 from cdp.seal import context_of_id
 from cdp.settings import Settings
 from cdp.topics import Names
+from cdp.wall_clock import wall_clock
 from loadtest.bench_collect import speed_reference
 from loadtest.mix import Mix, as_contract
 from loadtest.stack import down, free_port_base, up

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from cdp.clock import to_iso, wall_clock
+from cdp.clock import to_iso
 from cdp.errors import CdpError
 from cdp.settings import Settings
+from cdp.wall_clock import wall_clock
 from loadtest.measure import cpu_per_event, cpu_seconds, summary
 from loadtest.mix import Mix, as_segment
 from loadtest.receive import Receiver

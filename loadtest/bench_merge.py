@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cdp.clickhouse import connect
-from cdp.clock import Clock, to_iso, wall_clock
+from cdp.clock import Clock, to_iso
 from cdp.errors import CdpError
 from cdp.settings import Settings
+from cdp.wall_clock import wall_clock
 from loadtest.bench_latency import LIBRARY, WARM_UP, Load, make_traffic, send_traffic
 from loadtest.measure import cpu_per_event, cpu_seconds, summary
 from loadtest.send import Connection, Pacer, Sender, batch, encode

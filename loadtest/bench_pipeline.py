@@ -15,12 +15,12 @@ from typing import IO, Any
 from confluent_kafka import Producer
 
 from cdp.clickhouse import connect
-from cdp.clock import wall_clock
 from cdp.errors import CdpError
 from cdp.events import encode
 from cdp.kafka import producer
 from cdp.settings import Settings
 from cdp.topics import Names
+from cdp.wall_clock import wall_clock
 from loadtest.measure import cpu_per_event, cpu_seconds
 from loadtest.mix import Mix, as_contract
 from loadtest.progress import Shown

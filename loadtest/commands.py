@@ -74,7 +74,8 @@ def simulate(
     """Play a shop live: visits on several devices, logins, carts, orders, refunds, sign-ups. Says what must come out."""
     from dataclasses import asdict
 
-    from cdp.clock import to_datetime, wall_clock
+    from cdp.clock import to_datetime
+    from cdp.wall_clock import wall_clock
     from loadtest.plan import EVENTS_PER_VISIT, plan
     from loadtest.send import Limits, Sender
     from loadtest.simulate import BATCH, play
@@ -201,6 +202,66 @@ def bench_identity(
         result |= {name: merges[name] for name in ("merge_profile_ms", "merge_tag_ms", "merge_analytics_ms")} | {"merges": merges}
         text += f"\n{_merge_text(merges)}"
     _finish(result, text, as_json=as_json)
+
+
+@bench_app.command("hot-person")
+def bench_hot_person(
+    events: int = typer.Option(100_000, min=1_000, help="Events of the hot person within a day."),
+    seed: int = SEED,
+    as_json: bool = JSON,
+) -> None:
+    """Time PROFILE's step for a person with very many events, beside ordinary people; on a Redis of its own."""
+    from loadtest.bench_hot_person import bench_hot_person as run
+    from loadtest.bench_identity import own_redis
+    from loadtest.progress import Shown
+
+    with own_redis() as url, Shown("events", events) as shown:
+        result = run(url, events, seed, shown.update)
+    text = "\n".join(
+        f"{name:9} {one['us_per_event']:7.1f} us of CPU an event (step {one['step_us']:.1f}, Redis {one['redis_us']:.1f}), "
+        f"{one['bytes_to_redis']:,} bytes to Redis, {one['bytes_from_redis']:,} back"
+        for name, one in (("ordinary", result["ordinary"]), ("hot", result["hot"]))
+    )
+    _finish(result, f"{text}\nThe hot person's event costs {result['ratio']} times an ordinary one.", as_json=as_json)
+
+
+@bench_app.command("rules")
+def bench_rules(rate: int = RATE, seconds: float = SECONDS, seed: int = SEED, as_json: bool = JSON) -> None:
+    """Time from an edit of a tag or a trigger until it holds, under traffic; on the running platform, or on one of its own.
+
+    A running platform must have been started with CDP_WEBHOOK_URL=http://127.0.0.1:<CDP_PORT_BASE + 90>/webhook.
+    """
+    from loadtest.bench_latency import Load
+    from loadtest.bench_rules import bench_rules as run
+    from loadtest.stack import access_to
+
+    with _platform() as (target, receiver):
+        result = run(access_to(target, "bench"), receiver, Load(rate, seconds, 1.0, seed, _run_name()))
+    text = f"{result['edits']:,} edits at {rate:,} events/s, {result['missed']} missed.\n" + "\n".join(
+        f"{name:22} p50 {one['p50']} ms, p99 {one['p99']} ms, at most {one['max']} ms"
+        for name, one in result.items()
+        if isinstance(one, dict)
+    )
+    _finish(result, text, as_json=as_json, failure="Some edits did not come into force." if result["missed"] else "")
+
+
+@bench_app.command("storage")
+def bench_storage(as_json: bool = JSON) -> None:
+    """Compare ways to keep profiles in Redis: what one event costs there, and how much is read and written."""
+    from loadtest.bench_identity import own_redis
+    from loadtest.bench_storage import KINDS, WAYS
+    from loadtest.bench_storage import bench_storage as run
+    from loadtest.progress import Shown
+
+    with own_redis() as url, Shown("ways", len(KINDS) * len(WAYS)) as shown:
+        result = run(url, shown.update)
+    lines = [
+        f"{kind:22} {way:10} Redis {one['redis_us']:6.1f} us, client {one['client_us']:6.1f} us, "
+        f"{one['bytes_written']:7,} bytes written, {one['bytes_read']:7,} read, {one['memory_bytes']:7,} kept"
+        for kind, ways in result["kinds"].items()
+        for way, one in ways.items()
+    ]
+    _finish(result, "\n".join(lines), as_json=as_json)
 
 
 @bench_app.command("all")
@@ -336,6 +397,29 @@ def drill_liveness(
     _finish(result, text, as_json=as_json, failure="" if result["passed"] else "The drill was not passed.")
 
 
+@drill_app.command("laws")
+def drill_laws(
+    examples: int = typer.Option(50_000, min=1, help="How many histories are tried."),
+    workers: int = typer.Option(0, min=0, help="Processes that try them; 0: one for each core."),
+    seed: int = SEED,
+    as_json: bool = JSON,
+) -> None:
+    """Try the laws of a profile's components on random histories: any order, split and merged, counted again, timers, once.
+
+    Needs no platform. A history follows from its seed: `--examples 1 --seed N` tries one again.
+    """
+    from loadtest.drill_laws import drill_laws as run
+    from loadtest.progress import Shown
+
+    with Shown("histories", examples) as shown:
+        result = run(examples, seed, workers, shown.update)
+    text = (
+        f"{result['examples']:,} histories, {len(result['laws'])} laws, {len(result['components'])} components, "
+        f"in {result['seconds']:,} s."
+    ) + "".join(f"\nSeed {one['seed']}, {one['law']}: {one['says'][:500]}" for one in result["broken"])
+    _finish(result, text, as_json=as_json, failure="" if result["passed"] else "The drill was not passed.")
+
+
 @drill_app.command("stuck")
 def drill_stuck(
     pairs: int = typer.Option(12, min=4, max=1000, help="How many pairs of people become one by a login."),
@@ -344,8 +428,8 @@ def drill_stuck(
 ) -> None:
     """Lose records of which people wait for ever, on purpose: it is seen within 10 s and healed within 120 s, by itself.
 
-    When two people become one, parts of them change hands by commands on Kafka. While PROFILE stands still, one such command is
-    taken out of its log: first a `move`, which asks the old owner for a part, then a `state`, the old owner's answer. The drill
+    When two people become one, fragments of them change hands by commands on Kafka. While PROFILE stands still, one such command
+    is taken out of its log: first a `TransferFragments`, which asks the old owner, then a `FragmentState`, the answer. The drill
     measures how long it takes until `cdp status` names who waits, until /metrics counts somebody, and until nobody waits and the
     ledger balances. Then every pair must be one person who has every event and order exactly once, as without a loss.
 
@@ -453,7 +537,8 @@ def _merge_text(result: dict[str, Any]) -> str:
 
 
 def _run_name() -> str:
-    from cdp.clock import to_datetime, wall_clock
+    from cdp.clock import to_datetime
+    from cdp.wall_clock import wall_clock
 
     return f"bench-{to_datetime(wall_clock()):%Y%m%d-%H%M%S}"
 

@@ -13,9 +13,10 @@ from typing import Any
 from rich.console import Console
 
 from cdp.clickhouse import connect
-from cdp.clock import to_datetime, wall_clock
+from cdp.clock import to_datetime
 from cdp.errors import CdpError
 from cdp.settings import WEBHOOK_DEMO, Settings
+from cdp.wall_clock import wall_clock
 from loadtest.compare import compare
 from loadtest.measure import summary
 from loadtest.observe import Observed, Observer

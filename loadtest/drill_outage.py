@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from cdp.clickhouse import connect
-from cdp.clock import to_iso, wall_clock
+from cdp.clock import to_iso
 from cdp.errors import CdpError
 from cdp.settings import Settings
+from cdp.wall_clock import wall_clock
 from infra import supervise
 from loadtest.bad_requests import Request, basic
 from loadtest.measure import summary

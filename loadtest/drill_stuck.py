@@ -1,8 +1,8 @@
 """Drill: people who would wait for ever. A record is taken out of PROFILE's log, on purpose; it is seen, and healed.
 
-Pairs of people become one by logins, so that parts of them change hands. Once the ``move`` is lost, which asks the old owner for
-a part, and once the ``state``, which is the old owner's answer. Nothing but the platform itself repairs that. Afterwards every
-pair has to be what it is without a loss: one person who has every event exactly once.
+Pairs of people become one by logins, so that fragments of them change hands. Once a `TransferFragments` is lost, which asks the
+old owner for a fragment, and once a `FragmentState`, which is the old owner's answer. Nothing but the platform itself repairs
+that. Afterwards every pair has to be what it is without a loss: one person who has every event exactly once.
 """
 
 import os
@@ -10,8 +10,10 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from random import Random
 from typing import Any
 from urllib.parse import quote
@@ -19,13 +21,12 @@ from urllib.parse import quote
 import msgspec
 
 from cdp.clickhouse import connect
-from cdp.clock import wall_clock
 from cdp.errors import CdpError
 from cdp.people import one_id
-from cdp.profile import Profile, unpack
 from cdp.redis import connect as connect_redis
 from cdp.settings import Settings
 from cdp.topics import Names
+from cdp.wall_clock import wall_clock
 from infra import status, supervise
 from infra.flink import rest
 from infra.folder import Folder
@@ -36,7 +37,9 @@ from loadtest.lose_record import Log, Logged, choose
 from loadtest.plan_pairs import Found, Known, Pair, amiss, plan_pairs, total
 from loadtest.send import Connection, batch, encode
 from loadtest.stack import Access, Ledger, environment, read_ledger
+from profiles.state import Person, unpack
 from sinks.owner import owner
+from streams.commands import ExpectFragments, FragmentState, TransferFragments
 
 LIBRARY = "streamcdp-drill"
 BATCH = 100  # messages in a request
@@ -56,7 +59,7 @@ class Round:
     """What came of one loss. Seconds are counted from the moment at which PROFILE ran again and the person waited.
 
     Attributes:
-        lost: ``move`` or ``state``.
+        lost: ``TransferFragments`` or ``FragmentState``.
         one_id: the person who waits because of it.
         written_again: records that stood before it, and were written again behind the end of their partition.
         status_seconds, metrics_seconds: until `cdp status` named the person, and until /metrics had somebody who waits; None:
@@ -154,17 +157,17 @@ class _Drill:
             raise CdpError(f"{one[0]} and the device are one person before they should be.", "See rules/shipped/identity.yaml.")
 
     def lose_move(self, pairs: Sequence[Pair]) -> Round:
-        """PROFILE stands still while the members log in; a ``move`` that waits for it is lost."""
+        """PROFILE stands still while the members log in; a `TransferFragments` that waits for it is lost."""
         self.tell("PROFILE is stopped")
         self._stop_profile()
         start = self._log.committed()
         self.tell(f"{len(pairs)} members log in on devices")
         self._log_in(pairs)
         _until("RESOLVE writes what follows from the logins", lambda: _is_whole(self._log.read(start), len(pairs)))
-        return self._lose("move", self._log.read(start))
+        return self._lose(TransferFragments, self._log.read(start))
 
     def lose_state(self, pairs: Sequence[Pair]) -> Round:
-        """PROFILE reads seldom, and is stopped after it has written a ``state`` and before it reads that."""
+        """PROFILE reads seldom, and is stopped after it has written a `FragmentState` and before it reads that."""
         self.tell("PROFILE is stopped, and started as one that reads every 8 s")
         self._stop_profile()
         start = self._log.committed()
@@ -181,18 +184,19 @@ class _Drill:
         left = [one for one in self._log.read(self._log.committed()) if not self._was_handled(one)]
         # It commits at its next reading only. Where it stands has to be committed for it, or it would answer once more.
         self._log.commit({p: min((one.offset for one in left if one.partition == p), default=end) for p, end in ends.items()})
-        return self._lose("state", left)
+        return self._lose(FragmentState, left)
 
-    def _lose(self, event: str, logged: list[Logged]) -> Round:
-        loss = choose(logged, event, self._random)
-        if loss is None:
-            raise CdpError(f"There is no {event} that PROFILE has not handled.", "Run the drill again, with more --pairs.")
-        record = loss.lost.record
-        person = record.other if event == "move" else record.person
+    def _lose(self, kind: type[TransferFragments] | type[FragmentState], logged: list[Logged]) -> Round:
+        loss, name = choose(logged, kind, self._random), kind.__name__
+        if loss is None or not isinstance(record := loss.lost.record, kind):
+            raise CdpError(f"There is no {name} that PROFILE has not handled.", "Run the drill again, with more --pairs.")
+        person, number = (
+            (record.other, record.fragments[0]) if isinstance(record, TransferFragments) else (record.person, record.fragment)
+        )
         again = self._log.lose(loss, self._was_handled)
         where = f"{loss.lost.partition}:{loss.lost.offset}"
-        self.tell(f"lost: the {event} at {where} for part {record.parts[0]} of {one_id(record.person)}; {again} written again")
-        return self._watch(Round(event, one_id(person), again), person)
+        self.tell(f"lost: the {name} at {where} for fragment {number} of {one_id(record.person)}; {again} written again")
+        return self._watch(Round(name, one_id(person), again), person)
 
     # -- watching --------------------------------------------------------------------------------------------------
 
@@ -238,20 +242,20 @@ class _Drill:
         """How many people wait, however short."""
         return sum(int(self._redis.zcard(self._names.waiting_key(number))) for number in range(self._settings.partitions))
 
-    def _profile(self, person: int) -> Profile | None:
+    def _profile(self, person: int) -> Person | None:
         value = self._redis.get(self._names.profile_key(person))
-        return unpack(value)[0] if value else None
+        return unpack(value, fetch=partial(self._redis.hget, self._names.slices_key(person))) if value else None
 
     def _waits(self, person: int) -> bool:
         profile = self._profile(person)
-        return profile is not None and profile.is_waiting
+        return profile is not None and profile.log.is_waiting
 
     def _was_handled(self, one: Logged) -> bool:
         profile = self._profile(one.record.person)
         return profile is not None and profile.offset >= one.offset
 
     def _answers(self, since: dict[int, int]) -> bool:
-        return any(one.record.event == "state" for one in self._log.read(since))
+        return any(isinstance(one.record, FragmentState) for one in self._log.read(since))
 
     # -- the platform ----------------------------------------------------------------------------------------------
 
@@ -332,8 +336,9 @@ class _Drill:
 
 def _is_whole(logged: Sequence[Logged], logins: int) -> bool:
     """Whether everything that follows from some logins is on the log: who gives, who takes, and the logins themselves. Pure."""
-    events = [one.record.event for one in logged if one.is_command]
-    return min(events.count("await"), events.count("move"), len(logged) - len(events)) >= logins
+    kinds = Counter(type(one.record) for one in logged)
+    events = sum(not one.is_command for one in logged)
+    return min(kinds[ExpectFragments], kinds[TransferFragments], events) >= logins
 
 
 def _until(what: str, holds: Callable[[], bool]) -> None:

@@ -16,7 +16,7 @@ from typing import cast
 import msgspec
 import uvloop
 
-from cdp.clock import wall_clock
+from cdp.wall_clock import wall_clock
 from loadtest.measure import summary
 from loadtest.mix import Mix, as_segment
 from loadtest.send import batch

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from cdp.profile import Position
+from profiles.transfer_log import Position
 from streams import records
+from streams.profile.refetch import Fact, Wanted
 from streams.records import decode_resolved
-from streams.refetch import Fact, Wanted
 
 
 @dataclass
@@ -55,7 +55,7 @@ class FactTable:
                     self._take_fact(value, is_whole=False)
 
     def refetch(self, wanted: Mapping[int, Wanted]) -> dict[int, list[Fact]]:
-        """See `streams.refetch.Refetch`."""
+        """See `streams.profile.refetch.Refetch`."""
         return {
             number: [
                 Fact(position, row.part, row.assigned, decode_resolved(row.value))

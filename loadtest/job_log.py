@@ -16,20 +16,23 @@ import msgspec
 
 from cdp.clock import Calendar
 from cdp.events import Event, encode
-from cdp.profile import Profile, unpack
 from cdp.redis import connect
 from cdp.topics import Names
 from loadtest.fact_table import FactTable
-from rules.definitions.book import CompiledRules, compile_rules
+from profiles.book import compile_book
+from profiles.kernel import Kernel
+from profiles.state import Person, unpack
+from rules.definitions.book import CompiledRules
 from rules.definitions.load import load_rules
 from rules.identity import load_identity_rules
 from streams import records
 from streams.graph import IdentityGraph
-from streams.profile import ProfileStep
-from streams.records import Output, Tick, decode_resolved
-from streams.refetch import Fact, Wanted
+from streams.profile.books import fixed
+from streams.profile.refetch import Fact, Wanted
+from streams.profile.step import ProfileStep
+from streams.profile.store import ProfileStore
+from streams.records import Output, Tick
 from streams.resolve import ResolveStep
-from streams.store import ProfileStore
 
 PARTITIONS = 3
 EVENTS, RESOLVED = "events", "resolved"
@@ -98,7 +101,7 @@ class JobLog:
             self.resolve = ResolveStep(graph, rules, self.committed[topic], PARTITIONS, lambda: self.now)
         else:
             store = ProfileStore(self.redis, self.names)
-            step = ProfileStep(store, self._rules, CALENDAR, self.committed[topic], self.refetch, lambda: self.now)
+            step = ProfileStep(store, fixed(Kernel(self._rules, CALENDAR)), self.committed[topic], self.refetch, lambda: self.now)
             self.profile = step
 
     def refetch(self, wanted: Mapping[int, Wanted]) -> dict[int, list[Fact]]:
@@ -168,11 +171,15 @@ class JobLog:
             if done and not any(busy):
                 return
 
-    def every_profile(self) -> dict[int, Profile]:
+    def every_profile(self) -> dict[int, Person]:
         """All profiles, those included whose parts have gone to others."""
         keys = list(self.redis.scan_iter(f"{self.names.prefix}:profile:*", count=1000))
-        profiles = [unpack(value)[0] for value in self.redis.mget(keys) if value] if keys else []
-        return {profile.person: profile for profile in profiles}
+        people = []
+        for key in keys:
+            hash_key = key.replace(b":profile:", b":slices:")
+            fields = {name.decode(): value for name, value in self.redis.hgetall(hash_key).items()}
+            people.append(unpack(self.redis.get(key) or b"", fields))
+        return {person.number: person for person in people}
 
     def forget(self) -> None:
         """Remove what was kept in Redis."""
@@ -183,9 +190,9 @@ class JobLog:
 
     def _is_lost(self, value: bytes) -> bool:
         """Whether a command never reaches the log: what should not happen, and is healed."""
-        if len(self.lost) >= self.misfortune.losses or b'"kind":"command"' not in value or self.random.random() >= LOSS:
+        if len(self.lost) >= self.misfortune.losses or not value.startswith(b'{"command":') or self.random.random() >= LOSS:
             return False
-        if decode_resolved(value).event == "range":
+        if value.startswith(b'{"command":"range_state"'):
             return False
         self.lost.append(value)
         return True
@@ -224,4 +231,4 @@ CALENDAR = Calendar("Asia/Shanghai")
 
 def shipped_rules() -> CompiledRules:
     """The shipped tags and triggers."""
-    return compile_rules(load_rules())
+    return compile_book(load_rules())

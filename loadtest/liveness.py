@@ -18,14 +18,15 @@ import yaml
 from cdp.clock import DAY, HOUR, MINUTE
 from cdp.events import EMPTY_OBJECT, Event, Identifier, Kind
 from cdp.identity import REGROUP, Component, IdRecord, PublishedRules, decode_record, encode_rules, unpack_component
-from cdp.profile import MARK, Profile, new_profile
 from loadtest.fact_table import Row
 from loadtest.job_log import CALENDAR, EVENTS, JOBS, PARTITIONS, JobLog, Misfortune, shipped_rules
+from profiles.canonical import fingerprints, spell
+from profiles.inbox import fingerprint_of
+from profiles.kernel import Kernel
+from profiles.state import Person
 from rules.identity.load import SHIPPED
 from streams import records
-from streams.measure import Measure, add_mark, digest_of, mark_of, note_silent
-from streams.parts import FIGURES
-from streams.records import Resolved, decode_resolved
+from streams.records import ResolvedEvent, decode_resolved
 
 TICKS = 12  # after which nobody may wait, once all facts of a tick arrive before the next one
 _SECOND = 1_000_000
@@ -106,7 +107,7 @@ class _Story:
         for ticks in range(TICKS + 1):
             self.log.drain()
             self.log.facts_table.arrive()
-            if not any(profile.is_waiting or profile.pending for profile in self.log.every_profile().values()):
+            if not any(profile.log.is_waiting or profile.log.pending for profile in self.log.every_profile().values()):
                 return ticks
             self.log.now += self.between
             self.log.tick(self.log.now)
@@ -116,7 +117,7 @@ class _Story:
         """What of the law does not hold; empty if all of it does."""
         self.log.facts_table.arrive()
         profiles = self.log.every_profile()
-        if waiting := [one for one in profiles.values() if one.is_waiting or one.pending]:
+        if waiting := [one for one in profiles.values() if one.log.is_waiting or one.log.pending]:
             return "somebody waits: " + "; ".join(_waits(one) for one in waiting)
         rows = self.log.facts_table.rows
         counts: dict[str, int] = defaultdict(int)
@@ -206,7 +207,7 @@ class _Story:
         """The origins of events that were applied, or refused as duplicates."""
         return {tuple(msgspec.json.decode(value)["origin"]) for value in self.log.out[records.FACTS]}
 
-    def _compare(self, rows: Iterable[Row], profiles: dict[int, Profile]) -> str:
+    def _compare(self, rows: Iterable[Row], profiles: dict[int, Person]) -> str:
         graph = _Graph(self.log)
         theirs: dict[int, list[bytes]] = defaultdict(list)
         for row in rows:
@@ -215,8 +216,8 @@ class _Story:
             if part != row.part:
                 return f"{fact['message_id']} counts in part {row.part} among the facts, and should in {part}"
             theirs[person].append(row.value)
-        for person in {*theirs, *(one.person for one in profiles.values() if one.marks)}:
-            wanted, found = fold(map(decode_resolved, theirs.get(person, []))), profiles.get(person, new_profile(person))
+        for person in {*theirs, *(one.number for one in profiles.values() if fingerprints(one))}:
+            wanted, found = fold(map(decode_resolved, theirs.get(person, []))), profiles.get(person, Person(person))
             if _spell(wanted) != _spell(found):
                 return f"the profile of {person} says {_spell(found)}, and should say {_spell(wanted)}"
         return ""
@@ -250,32 +251,25 @@ class _Graph:
         return here, self.people[here]
 
 
-def fold(events: Iterable[Resolved]) -> Profile:
+def fold(events: Iterable[ResolvedEvent]) -> Person:
     """The profile of a person with these events, counted one after the other."""
-    profile, measure = new_profile(1), Measure(_compiled(), CALENDAR)
+    person, kernel = Person(1), _kernel()
     for record in events:
-        mark, reading = mark_of(record), measure.read(record)
-        add_mark(profile, mark, record.received_at)
-        if reading.operation:
-            measure.apply(profile, record, reading, digest_of(mark), today=0)
-        else:
-            note_silent(profile, record)
-    return profile
+        kernel.count(person.whole, record, kernel.read(record), fingerprint_of(record), today=0)
+    return person
 
 
-def _spell(profile: Profile) -> str:
+def _spell(person: Person) -> str:
     """The figures of a profile, without those that no window reaches: profiles forget these at different times."""
-    Measure(_compiled(), CALENDAR).prune(profile, CALENDAR.day(_FAR[-1]) + 1000)
-    figures = {name: getattr(profile, name) for name in FIGURES if name not in ("occasions", "marks")}
-    marks = sorted(day[at : at + MARK] for day in profile.marks.values() for at in range(0, len(day), MARK))
-    plain = msgspec.to_builtins({**figures, "marks": marks}, str_keys=True)
-    return msgspec.json.encode(plain, order="sorted").decode()
+    _kernel().prune(person, CALENDAR.day(_FAR[-1]) + 1000)
+    return msgspec.json.encode(spell(person, without=("occasions", "tags")), order="sorted").decode()
 
 
-def _waits(profile: Profile) -> str:
+def _waits(person: Person) -> str:
+    log = person.log
     return (
-        f"{profile.person} awaits {profile.awaiting}, expects {profile.expected}, counts again {profile.rebuild}, holds back "
-        f"{len(profile.pending)}"
+        f"{person.number} awaits {log.awaiting}, expects {log.expected}, counts again {log.rebuild}, holds back "
+        f"{len(log.pending)}"
     )
 
 
@@ -284,6 +278,11 @@ def _raw(values: dict[str, Any] | None) -> msgspec.Raw:
 
 
 _compiled = cache(shipped_rules)
+
+
+@cache
+def _kernel() -> Kernel:
+    return Kernel(_compiled(), CALENDAR)
 
 
 @cache

@@ -13,9 +13,10 @@ from uuid import uuid4
 
 from locust import FastHttpUser, LoadTestShape, between, task
 
-from cdp.clock import to_iso, wall_clock
+from cdp.clock import to_iso
 from cdp.errors import CdpError
 from cdp.events import ORDER_COMPLETED
+from cdp.wall_clock import wall_clock
 from loadtest.catalogue import DEVICES, PAGES, PRODUCTS, STORES
 from loadtest.send import encode
 from loadtest.shop import PRODUCT_ADDED, Message, Placed, context_of, order_properties, yuan

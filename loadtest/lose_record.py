@@ -17,7 +17,8 @@ from cdp import kafka
 from cdp.errors import CdpError
 from cdp.settings import Settings
 from cdp.topics import Names
-from streams.records import Resolved, decode_resolved
+from streams.commands import Command
+from streams.records import ResolvedEvent, decode_record
 
 TIMEOUT = 15.0
 READ = 500
@@ -31,12 +32,12 @@ class Logged:
     offset: int
     key: bytes
     value: bytes
-    record: Resolved
+    record: ResolvedEvent | Command
 
     @property
     def is_command(self) -> bool:
         """Whether it says that something changes hands; otherwise it is an event."""
-        return self.record.kind == "command"
+        return isinstance(self.record, Command)
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Loss:
     before: tuple[Logged, ...]
 
 
-def choose(logged: Iterable[Logged], event: str, random: Random) -> Loss | None:
-    """Any of the commands `event`; None if there is none. Pure."""
+def choose(logged: Iterable[Logged], kind: type[Command], random: Random) -> Loss | None:
+    """Any of the commands of a kind; None if there is none. Pure."""
     found: list[Loss] = []
     before: dict[int, list[Logged]] = {}
     for one in sorted(logged, key=lambda one: (one.partition, one.offset)):
-        if one.is_command and one.record.event == event:
+        if isinstance(one.record, kind):
             found.append(Loss(one, tuple(before.get(one.partition, ()))))
         before.setdefault(one.partition, []).append(one)
     return random.choice(found) if found else None
@@ -89,8 +90,8 @@ class Log:
                 for message in client.consume(READ, 0.2):
                     if message.error() is not None:
                         continue
-                    record, place = decode_resolved(message.value()), (message.partition(), message.offset())
-                    if record.kind != "tick" and place[1] < ends.get(place[0], 0):
+                    record, place = decode_record(message.value()), (message.partition(), message.offset())
+                    if record is not None and isinstance(record, ResolvedEvent | Command) and place[1] < ends.get(place[0], 0):
                         found.append(Logged(*place, message.key(), message.value(), record))
                     if place[1] + 1 >= ends.get(place[0], 0):
                         ends.pop(place[0], None)

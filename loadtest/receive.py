@@ -8,8 +8,9 @@ from types import TracebackType
 
 import msgspec
 
-from cdp.clock import Clock, wall_clock
+from cdp.clock import Clock
 from cdp.errors import CdpError
+from cdp.wall_clock import wall_clock
 
 LARGEST = 1 << 20
 

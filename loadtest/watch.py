@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import quote, urlsplit
 
-from cdp.clock import Clock, wall_clock
+from cdp.clock import Clock
+from cdp.wall_clock import wall_clock
 
 FIRST_LOOK = 0.02
 BETWEEN_LOOKS = 0.008

@@ -13,11 +13,12 @@ from clickhouse_connect.driver.client import Client
 from fastapi import Request
 
 from cdp import clickhouse, kafka, redis
-from cdp.clock import Clock, wall_clock
+from cdp.clock import Clock
 from cdp.errors import CdpError, Unavailable
 from cdp.keyring import path_of
 from cdp.settings import Settings
 from cdp.topics import Names
+from cdp.wall_clock import wall_clock
 from serving.collect.publish import KafkaPublisher
 from serving.collect.spool import FOLDER, SafePublisher, Spool
 from serving.definitions.cache import Credentials

@@ -114,9 +114,9 @@ def _simulate(  # noqa: PLR0913 - one for each option
 
     Exit code 0, or 1 if a line is no event (see --skip-bad).
     """
-    from cdp.clock import wall_clock
     from cdp.errors import CdpError
     from cdp.settings import settings
+    from cdp.wall_clock import wall_clock
     from sinks.try_rules import assignments, load, read_moment, teller, try_on_file, try_on_history, write_lines
 
     if (events is None) == (not since):

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from cdp.clock import wall_clock
 from cdp.events import (
     EMPTY_OBJECT,
     Action,
@@ -21,6 +20,7 @@ from cdp.events import (
 )
 from cdp.hosts import host_of
 from cdp.orders import Line, OrderEvent, read_order
+from cdp.wall_clock import wall_clock
 from sinks.tables import ARRIVED, OVERRIDES, TABLES
 
 Rows = dict[str, list[tuple[Any, ...]]]

@@ -1,16 +1,29 @@
 #!lua name=LIBRARY
 -- Redis functions of the streams. Flags and keys keep to Redis 7.0; each function checks first and writes last.
 
--- Compare-and-set of many profiles. KEYS: profiles; ARGV: for each its expected version (8 bytes, empty: absent) and its value.
+-- Compare-and-set of many profiles. KEYS: for each its string and its hash; ARGV: for each its expected version (8 bytes, empty:
+-- absent), the string, how many fields of the hash change, and as many pairs (field, value; empty: take it out).
 -- Nothing is written unless all versions fit. Returns the number of the first key that did not fit, or 0.
 local function save(keys, args)
-  for i, key in ipairs(keys) do
-    if redis.call('GETRANGE', key, 0, 7) ~= args[2 * i - 1] then
+  local at = 1
+  for i = 1, #keys, 2 do
+    if redis.call('GETRANGE', keys[i], 0, 7) ~= args[at] then
       return i
     end
+    at = at + 3 + 2 * tonumber(args[at + 2])
   end
-  for i, key in ipairs(keys) do
-    redis.call('SET', key, args[2 * i])
+  at = 1
+  for i = 1, #keys, 2 do
+    redis.call('SET', keys[i], args[at + 1])
+    local last = at + 2 + 2 * tonumber(args[at + 2])
+    for j = at + 3, last, 2 do
+      if args[j + 1] == '' then
+        redis.call('HDEL', keys[i + 1], args[j])
+      else
+        redis.call('HSET', keys[i + 1], args[j], args[j + 1])
+      end
+    end
+    at = last + 1
   end
   return 0
 end

@@ -26,7 +26,7 @@ class Functions:
         source = source.replace("'SAVE'", f"'{self._save}'").replace("'COMMIT'", f"'{self._commit}'")
         self._client.function_load(source, replace=True)
 
-    def save(self, pipeline: Any, keys: list[str], arguments: list[bytes]) -> None:
+    def save(self, pipeline: Any, keys: list[str], arguments: Sequence[bytes | int | str]) -> None:
         """Queue a compare-and-set of profiles on a pipeline."""
         pipeline.fcall(self._save, len(keys), *keys, *arguments)
 

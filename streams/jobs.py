@@ -11,15 +11,14 @@ from functools import partial
 from typing import Any
 
 from cdp import keyring
-from cdp.clock import Calendar, wall_clock
+from cdp.clock import Calendar
 from cdp.kafka import MAX_MESSAGE_BYTES
 from cdp.redis import connect
 from cdp.reveal import Reveal
 from cdp.seal import TRAITS
 from cdp.settings import Settings
 from cdp.topics import Names
-from rules.definitions.book import compile_rules
-from rules.definitions.load import load_rules
+from cdp.wall_clock import wall_clock
 from rules.identity.load import load_identity_rules
 from streams import records
 from streams.batch import BatchFunction
@@ -54,17 +53,18 @@ class Profile(BatchFunction):
     def start(self, settings: Settings) -> Any:
         """See `BatchFunction.start`."""
         from cdp.clickhouse import connect as connect_clickhouse
-        from streams.profile import ProfileStep
-        from streams.refetch import PatientReader
-        from streams.store import ProfileStore
+        from streams.profile.refetch import PatientReader
+        from streams.profile.rule_books import live_books
+        from streams.profile.step import ProfileStep
+        from streams.profile.store import ProfileStore
 
         names = Names(settings.topic_prefix)
         committed = watch_committed(settings.kafka_servers, names.group(self.job), names.resolved, settings.partitions)
         store = ProfileStore(connect(settings.redis_url), names)
 
         facts = PatientReader(partial(connect_clickhouse, settings, timeout=FACTS_SECONDS), time.monotonic)
-        rules, calendar = compile_rules(load_rules()), Calendar(settings.timezone)
-        return ProfileStep(store, rules, calendar, committed, facts, wall_clock).process
+        books = live_books(connect(settings.redis_url), names, Calendar(settings.timezone), settings.partitions)
+        return ProfileStep(store, books, committed, facts, wall_clock).process
 
 
 class Facts(BatchFunction):

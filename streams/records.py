@@ -4,17 +4,17 @@ A resolved event is the collector's JSON with a head spliced in front; a fact is
 An output of a step is a topic's letter, a key (a OneID) and a value.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import msgspec
 
-from cdp.events import EMPTY_OBJECT, NAMED_KINDS, UNNAMED_KINDS, Identifier, Merge, Source
+from cdp.events import Merge, Source
 from cdp.people import one_id
-from cdp.profile import Awaited, Position, Rebuild
 from cdp.ranges import Range
+from cdp.rule_books import RulesRecord, decode_rules_record
 from cdp.topics import Names
+from profiles.event import ProfileEvent
 from rules.identity.place import Carve, Move
+from streams.commands import Command, decode_command, encode_command
+from streams.old_commands import decode_old_command
 
 Output = tuple[str, str, bytes]
 
@@ -35,92 +35,22 @@ def topics(names: Names) -> dict[str, str]:
     }
 
 
-class Fragment(msgspec.Struct, frozen=True):
-    """What ``state`` and ``range`` bring of a part.
+class ResolvedEvent(ProfileEvent, kw_only=True):
+    """What PROFILE reads of an event on `resolved`; everything else in it is passed on unread.
 
     Attributes:
-        state: of ``state`` the part, as base64; of ``range`` its occasions and sealed identifiers only.
-        needs: facts of the part; what is counted from facts has to wait for them.
-        ranges: what is known of the part's ranges; of ``range`` those that are reassigned.
-        family: parts in which something of them may have been counted.
-        awaited, expected: what its old owner waited for itself.
-        received, brought, answered, unanswered: as in a profile.
-        rebuild: it has to be counted again from its facts, and was not yet.
+        origin: its position on `events`.
+        assigned: the version of the reassignment that sent it to its fragment (`part`), if one did.
     """
 
-    state: str = ""
-    needs: list[Position] = []
-    ranges: list[Range] = []
-    family: list[int] = []
-    awaited: dict[int, Awaited] = {}
-    expected: dict[int, Awaited] = {}
-    received: list[int] = []
-    brought: list[int] = []
-    answered: list[int] = []
-    unanswered: dict[int, tuple[int, int]] = {}
-    rebuild: Rebuild | None = None
-
-
-class Resolved(msgspec.Struct, kw_only=True):
-    """What PROFILE reads of a record on `resolved`; everything else in it is passed on unread.
-
-    An event counts in `part` of its person; `assigned` is the version of the reassignment that sent it there, if one did.
-    Commands (`kind` "command") are about `parts`, by the change `version`; `other` is the opposite person. When parts move,
-    ``await`` tells the new owner and ``move`` the old one, whose answer is ``state``. When a range of time of a part is
-    reassigned to another part, ``expect`` tells the owner of the other one and ``carve`` the owner of the first, whose answer is
-    ``range``; `carved` holds the range: (version, start, end, part, the part's person). `again`: it is asked for once more.
-    ``rebuild`` counts a person again from the facts. See `Fragment` for what an answer brings.
-    """
-
-    kind: str
-    time: int
     person: int = 0
     one_id: str = ""
     origin: tuple[int, int] = (-1, -1)
-    message_id: str = ""
-    event: str = ""
-    received_at: int = 0
-    ids: list[Identifier] = []
-    properties: msgspec.Raw = EMPTY_OBJECT
-    traits: msgspec.Raw = EMPTY_OBJECT
-    bot: bool = False
     source: Source = Source()
-    part: int = 0
-    other: int = 0
-    parts: list[int] = []
-    version: int = 0
-    carved: list[tuple[int, int, int, int, int]] = []
-    giver_part: int = 0
     assigned: int = 0
-    again: bool = False
-    fragment: Fragment | None = None
-    state: str = ""  # what answers brought before they had fragments
-
-    @property
-    def name(self) -> str:
-        """The event's name as rules know it: what somebody did; a page's own name is no event's."""
-        return self.event if self.kind in NAMED_KINDS else UNNAMED_KINDS.get(self.kind, "")
 
 
-decode_resolved = msgspec.json.Decoder(Resolved).decode
-
-
-class Command(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A command on `resolved`, as written: see `Resolved`."""
-
-    one_id: str
-    person: int
-    kind: str
-    event: str
-    other: int
-    parts: list[int]
-    version: int
-    time: int
-    message_id: str
-    carved: list[tuple[int, int, int, int, int]] = []
-    giver_part: int = 0
-    again: bool = False
-    fragment: Fragment | None = None
+decode_resolved = msgspec.json.Decoder(ResolvedEvent).decode
 
 
 class Tick(msgspec.Struct, kw_only=True):
@@ -130,30 +60,33 @@ class Tick(msgspec.Struct, kw_only=True):
     time: int
 
 
-class Cause(NamedTuple):
-    """Why a command is sent: the change's version, the time of the record that has it sent, and whether it is sent once more."""
-
-    version: int
-    time: int
-    again: bool = False
-
-
+Record = ResolvedEvent | Command | Tick | RulesRecord
+_COMMAND, _TICK, _RULES = b'{"command":', b'{"kind":"tick"', b'{"kind":"rules"'
 _encode = msgspec.json.Encoder().encode
+_decode_tick = msgspec.json.Decoder(Tick).decode
 
 
-def await_parts(change: Move, time: int) -> Output:
-    """``await``, to the new owner of parts. The same command always has the same message id."""
-    return _about("await", change.target, change.source, change.parts, Cause(change.version, time))
+def decode_record(value: bytes) -> Record | None:
+    """What a record on `resolved` is; None: not one of this platform."""
+    try:
+        if value.startswith(_COMMAND):
+            command: Command = decode_command(value)
+            return command
+        if value.startswith(_TICK):
+            return _decode_tick(value)
+        if value.startswith(_RULES):
+            return decode_rules_record(value)
+        event = decode_resolved(value)
+        if event.kind == "command":
+            return decode_old_command(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+        return None
+    return event if event.person else None
 
 
-def await_part(person: int, number: int, giver: int, cause: Cause) -> Output:
-    """``await``, to whom a part has gone on before it came."""
-    return _about("await", person, giver, (number,), cause)
-
-
-def move(change: Move, time: int) -> Output:
-    """``move``, to the old owner of parts."""
-    return _about("move", change.source, change.target, change.parts, Cause(change.version, time))
+def send(command: Command) -> Output:
+    """A command as an output."""
+    return RESOLVED, command.one_id, encode_command(command)
 
 
 def merges(change: Move | Carve, time: int) -> list[Output]:
@@ -166,75 +99,11 @@ def merges(change: Move | Carve, time: int) -> list[Output]:
     told = [
         Merge(
             one_id=key, person=change.target, loser=one_id(part), loser_person=part, version=change.version, time=time,
-            message_id=_command_id("merge", change.target, change.version, (part,)), p=BY_VERSION, o=change.version, seq=part,
+            message_id=f"merge:{change.version}:{part}:{key}", p=BY_VERSION, o=change.version, seq=part,
         )
         for part in parts
     ]  # fmt: skip
     return [output(topic, key, merge) for merge in told for topic in (MERGES, CHANGES)]
-
-
-def expect(change: Carve, time: int) -> Output:
-    """``expect``, to the owner of the part to which a range of another one is reassigned."""
-    cause = Cause(change.version, time)
-    return _about("expect", change.target, change.source, (change.into,), cause, [_carved(change)], giver_part=change.part)
-
-
-def carve(change: Carve, time: int) -> Output:
-    """``carve``, to the owner of the part from which a range is reassigned."""
-    return _about("carve", change.source, change.target, (change.part,), Cause(change.version, time), [_carved(change)])
-
-
-def _carved(change: Carve) -> tuple[int, int, int, int, int]:
-    return change.version, change.start, change.end, change.into, change.target
-
-
-def ask_for_part(person: int, number: int, version: int, giver: int, time: int) -> Output:
-    """``move`` once more: a part, or the answer that it was sent, has not come."""
-    return _about("move", giver, person, (number,), Cause(version, time, again=True))
-
-
-def ask_for_range(person: int, known: Range, part: int, giver: int, time: int) -> Output:
-    """``carve`` once more: what was counted in a range, or the answer that it was nothing, has not come."""
-    start, end, version, into, owner = known
-    return _about("carve", giver, person, (part,), Cause(version, time, again=True), [(version, start, end, into, owner)])
-
-
-def _about(
-    event: str, person: int, other: int, parts: Sequence[int], cause: Cause,
-    carved: Sequence[tuple[int, int, int, int, int]] = (), *, giver_part: int = 0,
-) -> Output:  # fmt: skip
-    version, time, again = cause
-    return _command(Command(
-        one_id=one_id(person), person=person, kind="command", event=event, other=other, parts=list(parts), version=version,
-        time=time, message_id=_command_id(event, person, version, parts), carved=list(carved), giver_part=giver_part, again=again,
-    ))  # fmt: skip
-
-
-def answer(event: str, person: int, other: int, number: int, cause: Cause, fragment: Fragment) -> Output:
-    """``state`` or ``range``, to the person to whom a part, or a range, belongs now."""
-    version, time, again = cause
-    return _command(Command(
-        one_id=one_id(person), person=person, kind="command", event=event, other=other, parts=[number], version=version,
-        time=time, message_id=_command_id(event, person, version, (number,)), fragment=fragment, again=again,
-    ))  # fmt: skip
-
-
-def passed_on(record: Resolved, person: int) -> Output:
-    """A command, addressed to another person."""
-    return _command(Command(
-        one_id=one_id(person), person=person, kind="command", event=record.event, other=record.other, parts=record.parts,
-        version=record.version, time=record.time, carved=record.carved, giver_part=record.giver_part, again=record.again,
-        fragment=record.fragment or (Fragment(state=record.state) if record.state else None),
-        message_id=_command_id(record.event, person, record.version, record.parts),
-    ))  # fmt: skip
-
-
-def _command(record: Command) -> Output:
-    return RESOLVED, record.one_id, _encode(record)
-
-
-def _command_id(event: str, person: int, version: int, parts: Sequence[int]) -> str:
-    return f"{event}:{version}:{'-'.join(map(str, parts))}:{one_id(person)}"
 
 
 def resolved(event: bytes, person: int, part: int, partition: int, offset: int) -> Output:

@@ -22,6 +22,7 @@ from rules.identity.place import Carve, Move, Placed, is_ahead
 from rules.identity.read import Told, read_identifier, read_sighting, strongest_first
 from rules.identity.sight import Sighting, says_nothing_new
 from streams import records
+from streams.commands import for_carve, for_move
 from streams.graph import IdentityGraph, Located
 from streams.records import Output
 
@@ -282,9 +283,9 @@ class ResolveStep:
 def _commands(change: Move | Carve, now: int) -> list[Output]:
     """The new owner learns what to wait for before the old one learns where to send it; the facts need not wait for either."""
     if isinstance(change, Carve):
-        commands = [records.expect(change, now), records.carve(change, now)]
+        commands = [*map(records.send, for_carve(change, now))]
     else:
-        commands = [records.await_parts(change, now), records.move(change, now)]
+        commands = [*map(records.send, for_move(change, now))]
     return [*commands, *records.merges(change, now)]
 
 

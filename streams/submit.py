@@ -18,7 +18,7 @@ from cdp.settings import Settings, settings
 from cdp.topics import Names
 from streams.topology import HAND_OVER_MS, source_topics
 
-PACKAGES = ("cdp", "rules", "streams", "sinks")
+PACKAGES = ("cdp", "rules", "profiles", "streams", "sinks")
 
 
 def submit(job: str, config: Settings, jars: list[Path]) -> str:

@@ -5,10 +5,10 @@ import threading
 
 import msgspec
 
-from cdp.clock import wall_clock
 from cdp.kafka import producer
 from cdp.settings import settings
 from cdp.topics import Names
+from cdp.wall_clock import wall_clock
 from streams.records import Tick
 
 

@@ -1,20 +1,25 @@
 """One person under the real PROFILE step, woken exactly when a timer runs out: for tests of what time alone changes."""
 
-import base64
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from cdp.events import Event, encode
-from cdp.profile import Profile, pack_state, unpack_state
-from rules.definitions.book import CompiledRules, compile_rules
+from profiles.book import compile_book
+from profiles.fragments import pack_fragment
+from profiles.kernel import Kernel
+from profiles.state import Person, pack, unpack
+from rules.definitions.book import CompiledRules
 from rules.definitions.model import RuleBook, TagRule, TriggerRule
 from rules.language.parse import parse
 from streams import records
-from streams.profile import ProfileStep
-from streams.records import Cause, Fragment, Tick
-from streams.store import Due, Entry, ProfileStore, Said
-from tests.shop import CALENDAR, NOW, new_profile
+from streams.commands import Bundle, FragmentState, encode_command
+from streams.profile.books import NO_CHANGES, Changes, fixed
+from streams.profile.outbox import Emitted
+from streams.profile.step import ProfileStep
+from streams.profile.store import Due, Entry, ProfileStore, Wanted
+from streams.records import Tick
+from tests.shop import CALENDAR, NOW, tags_of
 
 PERSON, PARTITION = 1, 0
 LONG_AGO = 10_000  # days: no event of these tests is too old for a trigger
@@ -36,14 +41,15 @@ def trigger(
 
 def rule_book(*rules: TagRule | TriggerRule) -> CompiledRules:
     tags = tuple(rule for rule in rules if isinstance(rule, TagRule))
-    return compile_rules(RuleBook((), tags, tuple(rule for rule in rules if isinstance(rule, TriggerRule))))
+    return compile_book(RuleBook((), tags, tuple(rule for rule in rules if isinstance(rule, TriggerRule))))
 
 
 class MemoryStore(ProfileStore):
     """Keeps profiles as the real store does, without Redis."""
 
     def __init__(self) -> None:
-        self._profiles: dict[int, bytes] = {}
+        self._heads: dict[int, bytes] = {}
+        self._fields: dict[int, dict[str, bytes]] = {}
         self._due: dict[int, int] = {}
 
     def find_due(self, ticks: Iterable[Due]) -> dict[tuple[int, int], list[int]]:
@@ -51,29 +57,41 @@ class MemoryStore(ProfileStore):
             (tick.partition, tick.offset): [person for person, due in self._due.items() if due <= tick.time] for tick in ticks
         }
 
-    def said_since(self, partition: int, offset: int) -> dict[int, Said]:
+    def emitted_since(self, partition: int, offset: int) -> dict[int, Emitted]:
         return {}
 
-    def load(self, people: Iterable[int]) -> dict[int, Entry]:
-        packed = {person: self._profiles.get(person) for person in people}
-        return {p: Entry(str(p), unpack_state(value) if value else new_profile(p), 0) for p, value in packed.items()}
+    def load(self, people: Iterable[int], wanted: Wanted | None = None) -> dict[int, Entry]:
+        return {number: Entry(self._read(number)) for number in people}
+
+    def forget(self) -> None:
+        pass
 
     def save(
         self,
-        entries: dict[int, tuple[int, Entry]],
-        said: Mapping[int, Mapping[int, Said]],
+        entries: Mapping[int, tuple[int, Entry]],
+        emitted: Mapping[int, Mapping[int, Emitted]],
         committed: Mapping[int, int],
         healed: int = 0,
+        changes: Changes = NO_CHANGES,
     ) -> None:
-        for person, (_, entry) in entries.items():
-            entry.close()
-            self._profiles[person] = pack_state(entry.profile)
-            self._due.pop(person, None)
-            if entry.profile.wake_at:
-                self._due[person] = entry.profile.wake_at
+        for number, (_, entry) in entries.items():
+            stored, fields = pack(entry.person), self._fields.setdefault(number, {})
+            self._heads[number] = stored.head
+            for name, value in stored.fields.items():
+                if value is None:
+                    fields.pop(name, None)
+                else:
+                    fields[name] = value
+            self._due.pop(number, None)
+            if entry.person.wake_at:
+                self._due[number] = entry.person.wake_at
+
+    def _read(self, number: int) -> Person:
+        head = self._heads.get(number)
+        return Person(number) if head is None else unpack(head, fetch=self._fields[number].get)
 
 
-class Person:
+class Driver:
     """Gives records of one person to PROFILE, one by one.
 
     Attributes:
@@ -84,19 +102,19 @@ class Person:
 
     def __init__(self, rules: CompiledRules, store: ProfileStore | None = None) -> None:
         self._store = store or MemoryStore()
-        self._step = ProfileStep(self._store, rules, CALENDAR, {}, lambda wanted: {}, lambda: NOW)
+        self._step = ProfileStep(self._store, fixed(Kernel(rules, CALENDAR)), {}, lambda wanted: {}, lambda: NOW)
         self._offset = 0
         self.changes: list[Change] = []
         self.fired: list[Fired] = []
         self.wakes: list[int] = []
 
     @property
-    def profile(self) -> Profile:
-        return self._store.load([PERSON])[PERSON].profile
+    def profile(self) -> Person:
+        return self._store.load([PERSON])[PERSON].person
 
     @property
     def tags(self) -> dict[str, object]:
-        return {name: found.value for name, found in self.profile.tags.items()}
+        return tags_of(self.profile)
 
     def send(self, event: Event) -> None:
         """An event, after everything that was due before it."""
@@ -117,10 +135,12 @@ class Person:
             self.wakes.append(clock)
             self._process(msgspec.json.encode(Tick(time=clock)))
 
-    def receive(self, number: int, state: Profile, time: int) -> None:
-        """A part comes from another person."""
-        fragment = Fragment(state=base64.b64encode(pack_state(state)).decode())
-        self._process(records.answer("state", PERSON, number, number, Cause(1, time), fragment)[2])
+    def receive(self, number: int, other: Person, time: int) -> None:
+        """All of another person comes as a fragment."""
+        bundle = Bundle(state=pack_fragment(other.whole), as_of=other.as_of)
+        self._process(
+            encode_command(FragmentState(person=PERSON, other=number, fragment=number, bundle=bundle, version=1, time=time))
+        )
 
     def _process(self, value: bytes) -> None:
         (outputs,) = self._step.process([(value, PARTITION, self._offset)])

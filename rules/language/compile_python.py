@@ -3,7 +3,7 @@
 A compiled rule costs about a microsecond; walking the tree for each event would cost ten to a hundred times that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rules.language import values
@@ -12,14 +12,17 @@ from rules.language.syntax import Attribute, Binary, Call, Case, Constant, Expre
 Evaluator = Callable[[Any], Any]
 """From a context, which knows what rules may ask of a person (`profile.context`), to a value."""
 
+Vocabulary = Mapping[str, Callable[..., Any]]
+"""What a context can be asked, by name; the context is the first argument."""
+
 _OPERATORS = {"=": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
-def compile_expression(expression: Expression) -> Evaluator:
+def compile_expression(expression: Expression, vocabulary: Vocabulary) -> Evaluator:
     """A function from a context to the expression's value."""
     source = f"lambda c: {_source(expression)}"
     # The source is made of our own templates and of repr() of checked constants: nothing of a rule's text is run.
-    compiled: Evaluator = eval(source, {"e": values})  # noqa: S307
+    compiled: Evaluator = eval(source, {**vocabulary, "e": values})  # noqa: S307
     return compiled
 
 
@@ -30,12 +33,12 @@ def _source(node: Expression) -> str:
         case Metric():
             return _metric_source(node)
         case Attribute(name):
-            return f"c.attribute({name!r})"
+            return f"attribute(c, {name!r})"
         case TagReference(name):
-            return f"c.tag({name!r})"
+            return f"tag(c, {name!r})"
         case Call(name, arguments):
-            owner = "e" if name in ("concat", "coalesce") else "c"
-            return f"{owner}.{name}({', '.join(map(_source, arguments))})"
+            given = ", ".join(map(_source, arguments))
+            return f"{name}(c, {given})" if node.function.is_asked else f"e.{name}({given})"
         case Binary("and" | "or" as operator, left, right):
             return f"(bool({_source(left)}) {operator} bool({_source(right)}))"
         case Binary(operator, left, right) if operator in _OPERATORS:
@@ -69,17 +72,17 @@ def _metric_source(metric: Metric) -> str:
         return _orders_source(metric)
     match metric.function:
         case "count":
-            return f"c.total({metric.key!r}, {metric.days})"
+            return f"total(c, {metric.id}, {metric.days})"
         case "sum":
-            return f"e.money(c.total({metric.key!r}, {metric.days}))"
+            return f"e.money(total(c, {metric.id}, {metric.days}))"
         case "days":
-            return f"c.active_days({metric.key!r}, {metric.days})"
+            return f"active_days(c, {metric.id}, {metric.days})"
         case _:
-            return f"c.{metric.function}({metric.key!r})"
+            return f"{metric.function}(c, {metric.id})"
 
 
 def _orders_source(metric: Metric) -> str:
-    orders = f"c.orders({metric.days})"
+    orders = f"orders(c, {metric.days})"
     match metric.function:
         case "count":
             return f"{orders}.count"
@@ -94,8 +97,8 @@ def _orders_source(metric: Metric) -> str:
         case "min":
             return f"e.money({orders}.smallest)"
         case "first" | "last":
-            return f"c.order_time({metric.function == 'last'})"
+            return f"order_time(c, {metric.function == 'last'})"
         case "distinct":
             return f"len({orders}.categories)"
         case _:
-            return f"c.top_category({metric.days})"
+            return f"top_category(c, {metric.days})"

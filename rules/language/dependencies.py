@@ -17,11 +17,11 @@ class Timer:
 
     Attributes:
         source: whose events move the moment: ``orders``, ``any``, or an event's name.
-        key: the metric's state; of ``orders`` it is not used.
+        metric: its id; of ``orders`` it is not used.
     """
 
     source: str
-    key: str
+    metric: int
     delay: int
 
 
@@ -40,6 +40,8 @@ def touches(expression: Expression, tags: Mapping[str, frozenset[str]]) -> froze
                 found.add(node.source)
             case Attribute():
                 found.add("attributes")
+            case Call():
+                found |= node.function.touched_by
             case TagReference():
                 found |= tags.get(node.name, frozenset())
             case _:
@@ -58,7 +60,7 @@ def find_timers(nodes: Iterable[Expression]) -> tuple[Timer, ...]:
             ):
                 if operator in COMPARISONS:
                     compared += 1
-                    found += [Timer(last.source, last.key, delay) for delay in _delays(operator, minutes)]
+                    found += [Timer(last.source, last.id, delay) for delay in _delays(operator, minutes)]
             case _:
                 pass
     if compared != sum(isinstance(node, Call) and node.name == "minutes_since" for node in nodes):
@@ -98,8 +100,8 @@ def changes_daily(node: Expression) -> bool:
     match node:
         case Call("is_anniversary", (Attribute(),)):
             return False
-        case Call("days_since" | "is_anniversary"):
-            return True
+        case Call():
+            return node.function.is_daily
         case _:
             return False
 

@@ -1,9 +1,12 @@
 """Text of the rule language to its tree. Precedence, loosest first: or, and, not, comparison, + -, * /, unary minus."""
 
 import re
+from collections.abc import Mapping
 from typing import NoReturn, get_args
 
 from cdp.errors import CdpError
+from rules.language.functions import FUNCTIONS
+from rules.language.functions import Function as ValueFunction
 from rules.language.syntax import (
     COMPARISONS,
     Attribute,
@@ -25,7 +28,6 @@ _TOKEN = re.compile(
 )
 
 _METRICS = get_args(Function)
-_CALLS = {"minutes_since": 1, "days_since": 1, "is_anniversary": 1, "month_of": 1, "concat": None, "coalesce": None}
 _ORDER_FIELDS = {
     "count": ("",),
     "sum": ("amount", "quantity"),
@@ -45,14 +47,15 @@ class RuleSyntaxError(CdpError):
     """The text is not of the rule language; the message shows the place."""
 
 
-def parse(text: str) -> Expression:
+def parse(text: str, functions: Mapping[str, ValueFunction] = FUNCTIONS) -> Expression:
     """The tree of an expression. Raises RuleSyntaxError with the position and what was expected."""
-    return _Parser(text).whole()
+    return _Parser(text, functions).whole()
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, functions: Mapping[str, ValueFunction]) -> None:
         self.text = text
+        self.functions = functions
         self.tokens: list[tuple[str, str, int]] = []
         self.at = 0
         position = 0
@@ -170,7 +173,7 @@ class _Parser:
         self.at += 1
         if value in _METRICS:
             return self._metric(value)
-        if value in _CALLS:
+        if value in self.functions:
             return self._call(value)
         if value in ("attribute", "tag"):
             self._need(".")
@@ -180,14 +183,15 @@ class _Parser:
         return self._expected("a function, attribute.NAME, tag.NAME or a value")
 
     def _call(self, name: str) -> Expression:
+        function = self.functions[name]
         self._need("(")
-        arguments = [self._or()]
-        while self._take(","):
+        arguments = [] if function.arity == 0 else [self._or()]
+        while arguments and self._take(","):
             arguments.append(self._or())
         self._need(")")
-        if _CALLS[name] not in (None, len(arguments)):
-            self._expected(f"{_CALLS[name]} argument for {name}")
-        return Call(name, tuple(arguments))
+        if function.arity not in (None, len(arguments)):
+            self._expected(f"{function.arity} argument for {name}")
+        return Call(name, tuple(arguments), function)
 
     def _metric(self, function: str) -> Expression:
         self._need("(")

@@ -1,7 +1,11 @@
 """The rule language's tree: what a tag's value or a trigger's condition is made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+import xxhash
+
+from rules.language.functions import Function as ValueFunction
 
 Scalar = str | int | float | bool | None
 
@@ -37,10 +41,15 @@ class Metric:
 
     @property
     def key(self) -> str:
-        """Name of the metric's state in a profile: all windows of one metric share it."""
+        """Says what the metric keeps of events: all windows of one metric share its state."""
         conditions = "".join(f"|{name}={value!r}" for name, value in self.where)
         family = {"days": "count", "first": "moment", "last": "moment"}.get(self.function, self.function)
         return f"{family}|{self.source}|{self.field}{conditions}"
+
+    @property
+    def id(self) -> int:
+        """A short name of `key`, of 32 bits, as profiles keep it. `rules.definitions.book` sees to collisions."""
+        return xxhash.xxh32_intdigest(self.key.encode())
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ class Call:
 
     name: str
     arguments: tuple["Expression", ...]
+    function: ValueFunction = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from confluent_kafka import KafkaException, Producer
 from prometheus_client import start_http_server
 
 from cdp import kafka, logs, redis
-from cdp.clock import wall_clock
 from cdp.errors import CdpError, Unavailable
 from cdp.keyring import path_of
 from cdp.settings import METRICS_DISPATCHER, Settings, settings
 from cdp.topics import Names
+from cdp.wall_clock import wall_clock
 from serving.collect.publish import KafkaPublisher, Record
 from serving.dispatch import metrics, webhook
 from serving.dispatch.deliver import Deliverer

@@ -15,12 +15,14 @@ import msgspec
 from cdp.errors import Unavailable
 from cdp.events import Event, Identifier, Source, encode
 from cdp.identity import Change, Component, Verdict
-from cdp.profile import Profile, unpack_state
+from profiles.components.activity.state import ACTIVITY
+from profiles.fragments import fragment_of
+from profiles.state import Person
 from rules.identity.place import Move
 from serving.collect.publish import Record
 from serving.identity.attempt import Tried
 from serving.identity.explain import show_moves
-from serving.identity.find import read_component, read_profiles
+from serving.identity.find import profiles_of, read_component
 from serving.identity.models import Changed, PersonView, SentView, Status
 from serving.identity.people import Pair, parts_of, people_of, strongest
 from serving.identity.sent import sent_since
@@ -96,8 +98,8 @@ async def _wait(
         known = {(d.a, d.b, d.time) for component in components for d in component.decisions}
         if all((a, b, time) in known for a, b in pairs):
             concerned = people | {person for move in moves for person in (move.source, move.target)}
-            profiles = await read_profiles(parts, concerned)
-            if all(_is_over(move, profiles) for move in moves) and not any(p.is_waiting for p in profiles.values()):
+            profiles = await profiles_of(parts, concerned)
+            if all(_is_over(move, profiles) for move in moves) and not any(p.log.is_waiting for p in profiles.values()):
                 return True, components, moves
         if asyncio.get_running_loop().time() >= deadline:
             return False, components, moves
@@ -118,16 +120,16 @@ def _moves(component: Component, message_id: str) -> list[Move]:
     return [Move(c.version, source, target, tuple(moved)) for c in changes for source, target, moved in c.moves]
 
 
-def _is_over(move: Move, profiles: dict[int, Profile]) -> bool:
+def _is_over(move: Move, profiles: dict[int, Person]) -> bool:
     """Whether the parts of a move have come to their new owner, or gone on since."""
     new = profiles.get(move.target)
     if new is None:
         return False
-    return all(move.version in new.received.get(part, ()) or _has_gone_on(new, part, move.version) for part in move.parts)
+    return all(move.version in new.log.received.get(part, ()) or _has_gone_on(new, part, move.version) for part in move.parts)
 
 
-def _has_gone_on(profile: Profile, part: int, version: int) -> bool:
-    gone = profile.gone.get(part)
+def _has_gone_on(profile: Person, part: int, version: int) -> bool:
+    gone = profile.log.gone.get(part)
     return gone is not None and gone.version > version
 
 
@@ -136,7 +138,7 @@ async def _answer(
 ) -> Changed:  # fmt: skip
     concerned = plan.people | {person for move in moves for person in (move.source, move.target)}
     numbers = concerned | {part for c in plan.tried.components for part, owner in c.people.items() if owner in concerned}
-    profiles = await read_profiles(parts, numbers)
+    profiles = await profiles_of(parts, numbers)
     events = part_events(profiles)
     sent: list[SentView] | None = None
     with suppress(Unavailable):
@@ -166,12 +168,11 @@ def _shown(plan: Plan, key: str) -> str:
     return shown(key, next((component for component in plan.tried.components if key in component.nodes), None))
 
 
-def part_events(profiles: dict[int, Profile]) -> dict[int, int]:
+def part_events(profiles: dict[int, Person]) -> dict[int, int]:
     """How many events count in each part, wherever it is."""
     counts: dict[int, int] = {}
     for profile in profiles.values():
-        if profile.parts:
-            counts |= {number: unpack_state(state).events for number, state in profile.parts.items()}
-        elif profile.part:
-            counts[profile.part] = profile.events
+        for number in profile.fragment_numbers:
+            fragment = fragment_of(profile, number)
+            counts[number] = fragment.get(ACTIVITY).events if fragment is not None else 0
     return counts

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from cdp.clock import DAY, date_of, to_iso
 from cdp.identity import Change, Component, Link, Node, Refusal, Seen
+from profiles.components.identifiers.state import IDENTIFIERS
 from rules.identity.group import rule_of, standing
 from rules.identity.model import IdentityRules
 from serving.identity.find import Around
@@ -104,8 +105,8 @@ def _identifier(around: Around, key: str, is_mine: bool, now: int) -> Identifier
 
 def _first_seen(around: Around, node: Node) -> int:
     times = [link.first for link in around.component.links if node.key in (link.a, link.b)]
-    if around.profile is not None and node.key in around.profile.identifiers:
-        times.append(around.profile.identifiers[node.key])
+    if around.profile is not None and node.key in (seen := around.profile.whole.get(IDENTIFIERS).seen):
+        times.append(seen[node.key])
     return min(times, default=0)
 
 

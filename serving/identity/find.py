@@ -10,14 +10,16 @@ from redis.exceptions import RedisError
 
 from cdp.errors import Unavailable
 from cdp.identity import Component, IdRecord, Node, decode_record, unpack_component
-from cdp.people import MAX_PERSON, person_number
-from cdp.profile import Profile, unpack
+from cdp.people import person_number
 from cdp.seal import TRAITS
+from profiles.components.identifiers.state import IDENTIFIERS
+from profiles.state import Person
 from rules.identity import normalise
 from serving.errors import ApiError
 from serving.identity.people import people_of, person_now
 from serving.parts import Parts
 from serving.profiles.find import by_one_id
+from serving.profiles.read import read_profiles
 
 ATTEMPTS = 5
 LATER = "Events take about a second to arrive here."
@@ -38,7 +40,7 @@ class Around:
     person: int
     key: str
     component: Component
-    profile: Profile | None
+    profile: Person | None
     transaction: str = ""
 
 
@@ -95,11 +97,9 @@ def opened(parts: Parts, value: bytes) -> Component:
     return unpack_component(value, partial(parts.sealing.ring.open, TRAITS))[0]
 
 
-async def read_profiles(parts: Parts, people: Iterable[int]) -> dict[int, Profile]:
+async def profiles_of(parts: Parts, people: Iterable[int]) -> dict[int, Person]:
     """The profiles of people, those that there are."""
-    wanted = [person for person in dict.fromkeys(people) if 0 < person <= MAX_PERSON]
-    values = await parts.redis.mget([parts.names.profile_key(person) for person in wanted]) if wanted else []
-    return {person: unpack(value)[0] for person, value in zip(wanted, values, strict=True) if value is not None}
+    return await read_profiles(parts.redis, parts.names, people)
 
 
 @contextmanager
@@ -121,18 +121,18 @@ async def _by_identifier(parts: Parts, key: str, field: str) -> Around:
     if component is None:
         raise ApiError(404, "Nobody is known by this identifier.", LATER, field=field)
     person = person_now(component, key, parts.clock())
-    profiles = await read_profiles(parts, [person])
+    profiles = await profiles_of(parts, [person])
     return Around(person, key, component, profiles.get(person), transaction)
 
 
 async def _by_one_id(parts: Parts, asked: str, number: int, field: str) -> Around:
     profile = (await by_one_id(parts.redis, parts.names, asked)).profile
-    records = await read_records(parts, profile.identifiers)
-    theirs = [key for key, record in records.items() if any(span.person == profile.person for span in record.spans)]
+    records = await read_records(parts, profile.whole.get(IDENTIFIERS).seen)
+    theirs = [key for key, record in records.items() if any(span.person == profile.number for span in record.spans)]
     for key in theirs or records:
         component = await read_component(parts, key)
-        if component is not None and (profile.person in people_of(component) or not theirs):
-            person = profile.person if theirs else component.people.get(number) or person_now(component, key, parts.clock())
+        if component is not None and (profile.number in people_of(component) or not theirs):
+            person = profile.number if theirs else component.people.get(number) or person_now(component, key, parts.clock())
             return Around(person, "", component, profile)
     raise ApiError(404, f"There is no person {asked}.", LATER, field=field)
 

@@ -144,7 +144,7 @@ def _import(
 ) -> "Outcome":
     from dataclasses import replace
 
-    from cdp.clock import wall_clock
+    from cdp.wall_clock import wall_clock
     from serving.definitions.sender import write_key_for
     from serving.imports.deliver import Link
     from serving.imports.known import count_new

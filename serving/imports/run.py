@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import xxhash
 
-from cdp.clock import to_iso, wall_clock
+from cdp.clock import to_iso
 from cdp.errors import InvalidEvent
+from cdp.wall_clock import wall_clock
 from serving.collect.times import event_time
 from serving.imports.apply import Mapper, encode
 from serving.imports.deliver import Batch, Link

@@ -9,12 +9,13 @@ from clickhouse_connect.driver.client import Client
 from redis.exceptions import RedisError
 
 from cdp import kafka, redis
-from cdp.clock import SECOND, wall_clock
+from cdp.clock import SECOND
 from cdp.errors import Unavailable
 from cdp.settings import Settings
 from cdp.topics import Names
-from cdp.waiting import WAITS_TOO_LONG, Waiter, Waiters, as_json, read_waiters, say
+from cdp.wall_clock import wall_clock
 from serving.collect.spool import waiting_in
+from serving.waiters import WAITS_TOO_LONG, Waiter, Waiters, as_json, read_waiters, say
 
 POLL_SECONDS = 0.5
 

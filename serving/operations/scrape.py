@@ -12,10 +12,10 @@ from cdp.clock import SECOND
 from cdp.errors import Unavailable
 from cdp.settings import Settings
 from cdp.topics import Names
-from cdp.waiting import read_waiters, seconds_until
 from serving import metrics
 from serving.operations.ledger import gather
 from serving.parts import Parts
+from serving.waiters import read_waiters, seconds_until
 
 log = logging.getLogger(__name__)
 

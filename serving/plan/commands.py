@@ -95,8 +95,8 @@ def rollback(version: int = typer.Argument(..., min=1), expected: int | None = E
 def draft(days: int = DAYS, each: int = EACH, limit: int = LIMIT) -> None:
     """Learn a plan from recent events, and print it as JSON. Nothing is put in force."""
     from cdp.clickhouse import connect
-    from cdp.clock import wall_clock
     from cdp.settings import settings
+    from cdp.wall_clock import wall_clock
     from serving.plan.service import draft_plan
 
     reveal = _reveal()
@@ -115,10 +115,10 @@ def violations(
     """What broke the plan, the most frequent first."""
     from redis.exceptions import RedisError
 
-    from cdp.clock import wall_clock
     from cdp.redis import connect
     from cdp.settings import settings
     from cdp.topics import Names
+    from cdp.wall_clock import wall_clock
     from serving.plan.violations import SAMPLES, counts_key, days_until, read_samples, samples_key, total
 
     config = settings()
@@ -151,8 +151,8 @@ def check(  # noqa: PLR0913 - a command's options
 ) -> None:
     """What a plan would do to one event, or to recent events. Changes nothing."""
     from cdp.clickhouse import connect
-    from cdp.clock import wall_clock
     from cdp.settings import settings
+    from cdp.wall_clock import wall_clock
     from serving.plan.service import compiled, try_event, try_traffic
 
     config = settings()

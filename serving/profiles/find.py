@@ -6,16 +6,17 @@ from typing import Any
 import msgspec
 from redis.exceptions import RedisError
 
-from cdp.clock import wall_clock
 from cdp.errors import Unavailable
 from cdp.identity import IdRecord, decode_record
-from cdp.people import MAX_PERSON, person_number
-from cdp.profile import Profile, unpack
+from cdp.people import person_number
 from cdp.topics import Names
+from cdp.wall_clock import wall_clock
+from profiles.state import Person
 from rules.identity import normalise
 from rules.identity.model import IdentityRules
 from rules.seal import Sealer
 from serving.errors import ApiError
+from serving.profiles.read import read_profiles
 
 IDENTIFIER_PATTERN = r"^[^:]+:[\s\S]+$"
 MAX_HOPS = 32  # merges lead to the survivor directly, or nearly so
@@ -25,7 +26,7 @@ MAX_HOPS = 32  # merges lead to the survivor directly, or nearly so
 class Found:
     """A profile, and the person whose number led to it."""
 
-    profile: Profile
+    profile: Person
     asked: int
 
 
@@ -71,13 +72,12 @@ async def _follow(redis: Any, names: Names, asked: int, missing: str) -> Found:
     person = asked
     try:
         for _ in range(MAX_HOPS):
-            value = await redis.get(names.profile_key(person)) if person <= MAX_PERSON else None
-            if value is None:
+            profile = (await read_profiles(redis, names, [person])).get(person)
+            if profile is None:
                 break
-            profile, _version = unpack(value)
-            if person not in profile.gone:
+            if person not in profile.log.gone:
                 return Found(profile, asked)
-            person = profile.gone[person].owner
+            person = profile.log.gone[person].owner
     except RedisError as error:
         raise _away() from error
     except msgspec.DecodeError as error:

@@ -14,13 +14,14 @@ from cdp import kafka
 from cdp.errors import Unavailable
 from cdp.events import RebuildCommand, encode
 from cdp.people import one_id
-from cdp.profile import Profile
 from cdp.settings import Settings
 from cdp.topics import Names
-from cdp.waiting import as_json, waiter
+from profiles.components.activity.state import ACTIVITY
+from profiles.state import Person
 from serving.parts import Parts
 from serving.profiles.find import by_one_id
 from serving.profiles.models import Rebuilt, WaitingView
+from serving.waiters import as_json, waiter
 from serving.waiting import WaiterView
 
 POLL_SECONDS = 0.1
@@ -30,16 +31,16 @@ SEND_SECONDS = 5.0
 async def rebuild(parts: Parts, asked: str, seconds: float) -> Rebuilt:
     """Send the command, and wait until it is done, at most some seconds. Raises ApiError 404, Unavailable."""
     before = (await by_one_id(parts.redis, parts.names, asked)).profile
-    offset = await parts.check(lambda: send(parts.settings, before.person, parts.clock()))
+    offset = await parts.check(lambda: send(parts.settings, before.number, parts.clock()))
     deadline = time.monotonic() + seconds
     while True:
-        found = await waiting(parts, one_id(before.person), offset)
+        found = await waiting(parts, one_id(before.number), offset)
         if found.status == "done" or time.monotonic() >= deadline:
             break
         await asyncio.sleep(POLL_SECONDS)
     return Rebuilt(
         one_id=found.one_id, asked=asked if asked != found.one_id else None, status=found.status, offset=offset,
-        events_before=before.events, events=found.events, waits_for=found.waits_for,
+        events_before=before.whole.get(ACTIVITY).events, events=found.events, waits_for=found.waits_for,
     )  # fmt: skip
 
 
@@ -51,11 +52,11 @@ async def waiting(parts: Parts, asked: str, offset: int | None) -> WaitingView:
     """
     found = await by_one_id(parts.redis, parts.names, asked)
     profile = found.profile
-    is_handled = offset is None or profile.offset >= offset or found.asked != profile.person
+    is_handled = offset is None or profile.offset >= offset or found.asked != profile.number
     return WaitingView(
-        one_id=one_id(profile.person), asked=asked if found.asked != profile.person else None,
-        status="done" if is_handled and not profile.is_waiting else "on_its_way",
-        events=profile.events, waits_for=_view(profile, parts.clock()),
+        one_id=one_id(profile.number), asked=asked if found.asked != profile.number else None,
+        status="done" if is_handled and not profile.log.is_waiting else "on_its_way",
+        events=profile.whole.get(ACTIVITY).events, waits_for=_view(profile, parts.clock()),
     )  # fmt: skip
 
 
@@ -83,5 +84,5 @@ def send(settings: Settings, person: int, now: int) -> int:
     return offsets[0]
 
 
-def _view(profile: Profile, now: int) -> WaiterView | None:
-    return WaiterView.model_validate(as_json(waiter(profile), now)) if profile.is_waiting else None
+def _view(profile: Person, now: int) -> WaiterView | None:
+    return WaiterView.model_validate(as_json(waiter(profile), now)) if profile.log.is_waiting else None

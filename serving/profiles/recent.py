@@ -4,7 +4,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from cdp.profile import Profile
+from profiles.state import Person
 
 QUERY = """
 SELECT toUnixTimestamp64Micro(event_time), kind, event, channel, store, message_id, properties
@@ -15,7 +15,7 @@ LIMIT {limit:UInt32}
 """
 
 
-def recent_events(client: Client, profile: Profile, limit: int) -> list[tuple[Any, ...]]:
+def recent_events(client: Client, profile: Person, limit: int) -> list[tuple[Any, ...]]:
     """The newest events of a person."""
-    result = client.query(QUERY, parameters={"parts": profile.part_numbers, "limit": limit})
+    result = client.query(QUERY, parameters={"parts": profile.fragment_numbers, "limit": limit})
     return [tuple(row) for row in result.result_rows]

@@ -101,4 +101,4 @@ async def _answer(parts: Parts, grant: Grant, found: Found, events: int) -> Prof
             recent = await parts.clickhouse(partial(recent_events, profile=found.profile, limit=events))
         except Unavailable:
             note = "ClickHouse does not answer: recent events are missing here."
-    return view(found, _calendar(parts.settings.timezone), parts.sealing.shown_to(grant), recent, note)
+    return view(found, parts.rules.current, _calendar(parts.settings.timezone), parts.sealing.shown_to(grant), recent, note)

@@ -8,38 +8,50 @@ import msgspec
 from cdp.clock import Calendar, to_iso
 from cdp.money import MONEY
 from cdp.people import one_id
-from cdp.profile import Profile, Tag
 from cdp.reveal import Reveal
-from rules.definitions.load import load_rules
-from rules.language.evaluate import Context
+from profiles.components.activity.state import ACTIVITY
+from profiles.components.attributes.state import ATTRIBUTES
+from profiles.components.identifiers.state import IDENTIFIERS
+from profiles.components.orders.figures import order_time, orders
+from profiles.components.orders.state import ORDERS
+from profiles.components.tags.state import TAGS, Tag
+from profiles.context import Context
+from profiles.state import Person
+from rules.definitions.model import RuleBook
 from serving.profiles.find import Found
 from serving.profiles.models import AttributeView, EventView, IdentifierView, OrdersView, ProfileView, TagValue, TagView
 
 
 def view(
-    found: Found, calendar: Calendar, reveal: Reveal, recent: list[tuple[Any, ...]] | None, note: str | None
+    found: Found, book: RuleBook, calendar: Calendar, reveal: Reveal, recent: list[tuple[Any, ...]] | None, note: str | None
 ) -> ProfileView:  # fmt: skip
-    """Say a profile. `reveal`: what the asker may see of what is sealed. `recent`: rows of `recent.COLUMNS`, newest first."""
-    profile = found.profile
-    one = one_id(profile.person)
+    """Say a profile.
+
+    Args:
+        book: the rules in force.
+        reveal: what the asker may see of what is sealed.
+        recent: rows of `recent.COLUMNS`, newest first.
+    """
+    times = {rule.name for rule in book.tags if rule.type == "time"}
+    profile, whole = found.profile, found.profile.whole
+    one = one_id(profile.number)
+    activity, known = whole.get(ACTIVITY), whole.get(IDENTIFIERS)
     return ProfileView(
         one_id=one,
-        asked=one_id(found.asked) if found.asked != profile.person else None,
-        merged_from=[one_id(number) for number in profile.part_numbers if number != profile.person],
-        first_seen=_iso(profile.first_seen),
-        last_seen=_iso(profile.last_seen),
-        events=profile.events,
-        identifiers=[
-            _identifier(key, seen, profile.sealed.get(key, ""), reveal) for key, seen in sorted(profile.identifiers.items())
-        ],
+        asked=one_id(found.asked) if found.asked != profile.number else None,
+        merged_from=[one_id(number) for number in profile.fragment_numbers if number != profile.number],
+        first_seen=_iso(activity.first_seen),
+        last_seen=_iso(activity.last_seen),
+        events=activity.events,
+        identifiers=[_identifier(key, seen, known.sealed.get(key, ""), reveal) for key, seen in sorted(known.seen.items())],
         attributes={
             name: AttributeView(value=reveal.value(a.value), since=to_iso(a.time))
-            for name, a in sorted(profile.attributes.items())
+            for name, a in sorted(whole.get(ATTRIBUTES).values.items())
             if not a.gone
         },
         tags={
-            name: TagView(value=reveal.value(_value(name, tag)), since=to_iso(tag.since))
-            for name, tag in sorted(profile.tags.items())
+            name: TagView(value=reveal.value(_value(tag, is_time=name in times)), since=to_iso(tag.since))
+            for name, tag in sorted(whole.get(TAGS).by_name.items())
         },
         orders=_orders(profile, calendar),
         recent_events=None if recent is None else [_event(row, reveal) for row in recent],
@@ -57,25 +69,24 @@ def _identifier(key: str, seen: int, sealed: str, reveal: Reveal) -> IdentifierV
     return IdentifierView(type=type_, value=reveal.identifier(type_, value, sealed), first_seen=to_iso(seen))
 
 
-def _value(name: str, tag: Tag) -> TagValue:
+def _value(tag: Tag, *, is_time: bool) -> TagValue:
     """A tag's value; times are kept as microseconds and said as ISO 8601."""
-    is_time = name in {rule.name for rule in load_rules().tags if rule.type == "time"}
     return to_iso(tag.value) if is_time and isinstance(tag.value, int) else tag.value
 
 
-def _orders(profile: Profile, calendar: Calendar) -> OrdersView:
-    context = Context(profile, profile.as_of, calendar, (None,))
-    figures = context.orders(None)
-    first, last = context.order_time(last=False), context.order_time(last=True)
+def _orders(profile: Person, calendar: Calendar) -> OrdersView:
+    context = Context(profile, profile.as_of, calendar)
+    figures = orders(context, None)
+    first, last = order_time(context, last=False), order_time(context, last=True)
     return OrdersView(
         count=figures.count, net_amount=figures.amount / MONEY, first=_iso(first or 0), last=_iso(last or 0),
         other_currencies={currency: amount / MONEY for currency, amount in sorted(_other_currencies(profile).items())},
     )  # fmt: skip
 
 
-def _other_currencies(profile: Profile) -> dict[str, int]:
+def _other_currencies(profile: Person) -> dict[str, int]:
     found: Counter[str] = Counter()
-    for order in profile.orders.values():
+    for order in profile.whole.get(ORDERS).by_id.values():
         if order.stands and order.placed is not None:
             found.update(order.other_currencies)
     return found

@@ -73,12 +73,14 @@ def _body_of(schema: dict[str, Any], example: Any) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": media, "application/yaml": media}}}
 
 
+_LISTED = ENTRIES | {"type": ["array", "null"]}  # in YAML a key with nothing behind it is null
+_RULES = {"type": "object", "properties": {"tags": _LISTED, "triggers": _LISTED}}
 _TAG, _TRIGGER = shipped_bodies()["tags", "member_level"], shipped_bodies()["triggers", "first_order_thanks"]
 
 
 @router.post(
     "/check", summary="Try rules", responses=documented(400),
-    openapi_extra=_body_of({"type": "object", "properties": {"tags": ENTRIES, "triggers": ENTRIES}}, {"tags": [_TAG]}),
+    openapi_extra=_body_of(_RULES, {"tags": [_TAG]}),
 )  # fmt: skip
 async def post_check(parts: PartsDep, _: Analyst, sent: Annotated[Sent, Depends(_sent_rules)]) -> models.Checked:
     """Tags and triggers, as YAML or JSON, together with those in force whose names they do not have. Changes nothing.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cdp.clock import wall_clock
+from cdp.wall_clock import wall_clock
 from loadtest.drill_outage import Outage, drill_outage
 from loadtest.stack import access_to
 from tests.conftest import Stack

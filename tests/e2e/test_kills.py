@@ -11,14 +11,17 @@ import msgspec
 import pytest
 
 from cdp.clickhouse import connect
-from cdp.clock import SECOND, wall_clock
+from cdp.clock import SECOND
 from cdp.events import Event, Identifier, encode
 from cdp.identity import decode_record
 from cdp.kafka import producer
-from cdp.profile import unpack
 from cdp.redis import connect as connect_redis
 from cdp.topics import Names
+from cdp.wall_clock import wall_clock
+from profiles.components.orders.state import ORDERS
+from streams.profile.store import ProfileStore
 from tests.conftest import Stack
+from tests.shop import events_of, tags_of
 
 EVENTS, PEOPLE = 30_000, 600
 
@@ -103,6 +106,6 @@ def test_kills_in_the_middle_of_a_replay_lose_nothing_and_double_nothing(stack: 
     for person in range(0, PEOPLE, 50):
         record = decode_record(redis.get(f"{Names('cdp').identifier_prefix}user_id:{run}-u{person}"))
         number = record.spans[0].person
-        profile = unpack(redis.get(Names("cdp").profile_key(number)))[0]
-        assert (profile.events, len(profile.orders)) == (EVENTS // PEOPLE, EVENTS // PEOPLE // 10)
-        assert profile.tags["order_amount"].value == EVENTS // PEOPLE
+        found = ProfileStore(redis, Names("cdp")).load([number])[number].person
+        assert (events_of(found), len(found.whole.get(ORDERS).by_id)) == (EVENTS // PEOPLE, EVENTS // PEOPLE // 10)
+        assert tags_of(found)["order_amount"] == EVENTS // PEOPLE

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from cdp.clickhouse import connect
-from cdp.clock import wall_clock
+from cdp.wall_clock import wall_clock
 from loadtest.compare import compare
 from loadtest.observe import Observer
 from loadtest.plan import plan

@@ -11,11 +11,16 @@ import pytest
 
 from cdp.clock import DAY, MINUTE, date_of
 from cdp.events import Event
-from cdp.profile import Profile, pack, unpack
 from loadtest.job_log import JobLog, Misfortune
+from profiles.canonical import fingerprints
+from profiles.components.activity.state import ACTIVITY
+from profiles.components.attributes.state import ATTRIBUTES
+from profiles.components.identifiers.state import IDENTIFIERS
+from profiles.components.metrics.state import METRICS
+from profiles.components.triggers.state import OCCASIONS
+from profiles.state import Person, pack, unpack
 from streams import records
-from streams.parts import FIGURES
-from tests.shop import CALENDAR, NOW, canonical, make_event, order, rules
+from tests.shop import CALENDAR, NOW, events_of, figures, make_event, order, rules, tags_of
 
 RULES = rules()
 
@@ -27,17 +32,16 @@ class Platform(JobLog):
         super().__init__(redis_url, seed, Misfortune(crashes), RULES)
         self.now = NOW
 
-    def profiles(self) -> dict[str, Profile]:
+    def profiles(self) -> dict[str, Person]:
         """The people who stand, by their strongest identifier."""
         found = {}
-        for key in self.redis.scan_iter(f"{self.names.prefix}:profile:*", count=1000):
-            profile = unpack(self.redis.get(key))[0]
-            if profile.events:
-                assert not profile.is_waiting
-                assert not profile.pending
-                name = max(profile.identifiers)
+        for person in self.every_profile().values():
+            if events_of(person):
+                assert not person.log.is_waiting
+                assert not person.log.pending
+                name = max(person.whole.get(IDENTIFIERS).seen)
                 assert name not in found, f"two people for {name}"
-                found[name] = profile
+                found[name] = person
         return found
 
     def facts(self) -> tuple[dict[str, int], int]:
@@ -101,22 +105,20 @@ def test_crashes_lose_nothing_and_double_nothing(redis_url: str, seed: int) -> N
         counts, _ = platform.facts()
         assert counts == dict.fromkeys(sent, 1)
     assert stormy.crash_count > 5
-    plain = {name: _story(profile) for name, profile in calm.profiles().items()}
-    assert {name: _story(profile) for name, profile in stormy.profiles().items()} == plain
+    plain = {name: _story(person) for name, person in calm.profiles().items()}
+    assert {name: _story(person) for name, person in stormy.profiles().items()} == plain
     assert _actions(stormy) == _actions(calm)
 
 
-def _story(profile: Profile) -> bytes:
+def _story(person: Person) -> dict[str, object]:
     """Numbers depend on who came first, clocks on which tick woke somebody; everything else must be the same."""
-    occasions = dict.fromkeys(profile.occasions, 0)
-    figures = {name: getattr(profile, name) for name in FIGURES}
-    return canonical(Profile(0, **figures | {"occasions": occasions, "tags": profile.tags}))
+    return figures(person) | {"tags": tags_of(person)}
 
 
 def _actions(platform: Platform) -> list[tuple[str, str]]:
     """(rule, strongest identifier) of each action, each id once."""
-    owner = {p.person: name for name, p in platform.profiles().items()}
-    owner |= {part: name for name, p in platform.profiles().items() for part in p.part_numbers}
+    owner = {person.number: name for name, person in platform.profiles().items()}
+    owner |= {number: name for name, person in platform.profiles().items() for number in person.fragment_numbers}
     actions = {a["action_id"]: a for a in map(msgspec.json.decode, platform.out[records.ACTIONS])}
     return sorted((a["rule"], owner[a["person"]]) for a in actions.values())
 
@@ -152,7 +154,7 @@ def test_what_waited_and_turned_out_to_be_a_repetition_is_one_after_a_crash_as_w
 
 
 @pytest.mark.parametrize("kind", ["unbind", "decision", "bot"])
-def test_what_changes_nobody_goes_to_the_part_in_which_it_counts_as_well(redis_url: str, kind: str) -> None:
+def test_what_changes_nobody_goes_to_the_fragment_in_which_it_counts_as_well(redis_url: str, kind: str) -> None:
     """It came before it was known that the telephone had been given up by then: it is another person's, and is known there."""
     platform = Platform(redis_url, 0, 0.0)
     platform.send(make_event("m1", "Product Viewed", ids="phone:+8613900000001", time=NOW - 3 * DAY))
@@ -172,10 +174,9 @@ def test_what_changes_nobody_goes_to_the_part_in_which_it_counts_as_well(redis_u
     platform.send(late)
     platform.drain()
     assert platform.facts() == ({"m1": 1, "m2": 1, "m3": 1}, 1)
-    keys = list(platform.redis.scan_iter(f"{platform.names.prefix}:profile:*"))
-    found = [unpack(platform.redis.get(key))[0] for key in keys]
     silent = {"unbind": {"phone:+8613900000001", "email:a@example.com"}, "decision": set(), "bot": {"phone:+8613900000001"}}
-    parted = [set(one.identifiers) for one in found if one.marks and not one.events]
+    found = [person for person in platform.every_profile().values() if fingerprints(person) and not events_of(person)]
+    parted = [set(person.whole.get(IDENTIFIERS).seen) for person in found]
     assert parted == [silent[kind]]
 
 
@@ -185,7 +186,7 @@ def test_two_members_of_one_device_stay_two(redis_url: str) -> None:
         platform.send(make_event(f"m{number}", "Product Viewed", ids=ids, time=NOW + number))
         platform.drain()
     people = platform.profiles()
-    counts = {name: profile.events for name, profile in people.items()}
+    counts = {name: events_of(person) for name, person in people.items()}
     assert counts == {"user_id:u1": 2, "user_id:u2": 1, "anonymous_id:d": 1}
 
 
@@ -197,7 +198,7 @@ def test_a_lone_persons_history_follows_a_login(redis_url: str) -> None:
         platform.send(make_event(f"m{number}", "Product Viewed", ids=ids))
         platform.drain()
     (person,) = platform.profiles().values()
-    assert (person.events, person.person, person.part_numbers) == (4, 1, [1, 2, 3])
+    assert (events_of(person), person.number, person.fragment_numbers) == (4, 1, [1, 2, 3])
 
 
 def test_what_cannot_be_read_is_a_dead_letter_and_stops_nobody(redis_url: str) -> None:
@@ -221,8 +222,8 @@ def test_what_cannot_be_read_is_a_dead_letter_and_stops_nobody(redis_url: str) -
     ]  # fmt: skip
     assert sorted(letter.get("message_id", "") for letter in letters) == ["", "", "m1", "m2", "m3", "mid", "x"]
     (person,) = platform.profiles().values()
-    assert person.events == 1
-    assert person.attributes["big"].value == str(2**70)
+    assert events_of(person) == 1
+    assert person.whole.get(ATTRIBUTES).values["big"].value == str(2**70)
 
 
 def outcomes(platform: Platform) -> list[tuple[str, bool]]:
@@ -242,12 +243,12 @@ def test_the_same_id_with_another_payload_is_a_conflict_and_the_first_one_counts
     platform.drain()
     assert outcomes(platform) == [("m1", False), ("m1", True), ("m1", True), ("m1", True)]
     (person,) = platform.profiles().values()
-    assert (person.events, person.attributes["name"].value) == (1, "Ann")
+    assert (events_of(person), person.whole.get(ATTRIBUTES).values["name"].value) == (1, "Ann")
 
 
 @pytest.mark.parametrize(("days", "dropped"), [(1, True), (27, True), (28, True), (29, False), (60, False)])
 def test_duplicates_are_dropped_up_to_28_days_back(redis_url: str, days: int, dropped: bool) -> None:
-    """A mark is kept for 28 days by the day of receipt; after that, and once something else has come, the message is new."""
+    """A fingerprint is kept for 28 days by the day of receipt; later, and once something else has come, the message is new."""
     platform = Platform(redis_url, 0, 0.0)
     first = make_event("m1", "Product Viewed")
     platform.send(first)
@@ -256,7 +257,7 @@ def test_duplicates_are_dropped_up_to_28_days_back(redis_url: str, days: int, dr
     platform.drain()
     assert outcomes(platform) == ([("m1", False)] if dropped else [])
     (person,) = platform.profiles().values()
-    assert person.events == (2 if dropped else 3)
+    assert events_of(person) == (2 if dropped else 3)
 
 
 def test_a_bot_is_a_fact_and_nothing_else(redis_url: str) -> None:
@@ -271,7 +272,9 @@ def test_a_bot_is_a_fact_and_nothing_else(redis_url: str) -> None:
     platform.drain()
     assert platform.facts() == ({"b1": 1, "g1": 1, "b2": 1, "m1": 1}, 1)
     (person,) = platform.profiles().values()
-    assert (person.events, person.attributes, person.occasions, person.first_seen) == (1, {}, {}, NOW)
+    activity = person.whole.get(ACTIVITY)
+    assert (activity.events, person.whole.get(ATTRIBUTES).values, person.whole.get(OCCASIONS).fired) == (1, {}, {})
+    assert activity.first_seen == NOW
     assert not platform.out[records.DEAD_LETTERS]
 
 
@@ -280,10 +283,10 @@ def test_a_lone_bot_has_a_profile_without_any_figure(redis_url: str) -> None:
     platform.send(msgspec.structs.replace(make_event("b1", "Product Viewed"), bot=True))
     platform.tick(NOW + DAY)
     platform.drain()
-    (key,) = platform.redis.scan_iter(f"{platform.names.prefix}:profile:*")
-    profile = unpack(platform.redis.get(key))[0]
-    assert (profile.events, profile.as_of, profile.days, profile.tags, profile.due) == (0, 0, {}, {}, 0)
-    assert list(profile.identifiers) == ["user_id:u1"]
+    (person,) = platform.every_profile().values()
+    found = events_of(person), person.as_of, person.whole.get(METRICS).days, tags_of(person), person.due
+    assert found == (0, 0, {}, {}, 0)
+    assert list(person.whole.get(IDENTIFIERS).seen) == ["user_id:u1"]
 
 
 def test_to_part_two_identifiers_does_not_join_them(redis_url: str) -> None:
@@ -292,9 +295,8 @@ def test_to_part_two_identifiers_does_not_join_them(redis_url: str) -> None:
     platform.send(make_event("m2", "Product Viewed", ids="wechat_openid:w1"))
     platform.send(make_event("m3", "", kind="unbind", ids="user_id:u1 wechat_openid:w1"))
     platform.drain()
-    keys = list(platform.redis.scan_iter(f"{platform.names.prefix}:profile:*"))
-    people = [unpack(platform.redis.get(key))[0] for key in keys]
-    assert sorted((person.events, person.gone) for person in people if person.events) == [(1, {}), (1, {})]
+    people = platform.every_profile().values()
+    assert sorted((events_of(person), person.log.gone) for person in people if events_of(person)) == [(1, {}), (1, {})]
     assert platform.facts()[0] == {"m1": 1, "m2": 1, "m3": 1}
 
 
@@ -308,7 +310,8 @@ def test_operations_change_the_profile_and_wrong_ones_are_dead_letters(redis_url
         platform.send(make_event(f"m{number}", name, kind="profile", traits=traits))
     platform.drain()
     (person,) = platform.profiles().values()
-    assert {name: a.value for name, a in person.attributes.items()} == {"points": 7.5, "likes": ["a", str(2**70)]}
+    values = person.whole.get(ATTRIBUTES).values
+    assert {name: a.value for name, a in values.items()} == {"points": 7.5, "likes": ["a", str(2**70)]}
     letters = [msgspec.json.decode(value) for value in platform.out[records.DEAD_LETTERS]]
     assert [(letter["reason"], letter["field"]) for letter in letters] == [
         ("invalid_number", "traits.points"), ("invalid_number", "traits.points"), ("unknown_operation", "event"),
@@ -316,8 +319,10 @@ def test_operations_change_the_profile_and_wrong_ones_are_dead_letters(redis_url
 
 
 def test_a_profile_of_another_format_is_refused() -> None:
-    packed = pack(Profile(person=1), 7)
-    assert unpack(packed)[1] == 7
+    person = Person(1)
+    person.version = 6
+    packed = pack(person).head
+    assert unpack(packed).version == 7
     with pytest.raises(msgspec.DecodeError, match="another format"):
         unpack(packed[:8] + b"\x01" + packed[9:])
     with pytest.raises(msgspec.DecodeError, match="too short"):

@@ -15,7 +15,7 @@ from cdp.settings import Settings
 from cdp.topics import Names
 from sinks.migrate import migrate
 from sinks.write import FactWriter
-from streams.refetch import PatientReader, Wanted, refetch
+from streams.profile.refetch import PatientReader, Wanted, refetch
 from tests.shop import make_event, order
 
 NAMES = Names("cdp")
@@ -170,7 +170,7 @@ def test_letters_that_were_written_twice_are_one(client: Client) -> None:
 
 
 def assignment(part: int, version: int, *facts: tuple[int, int]) -> tuple[bytes, str, int, int]:
-    """Facts count in a part."""
+    """Facts count in a fragment."""
     change = Assignment(one_id="P0000000001", person=1, part=part, facts=list(facts), version=version, time=0)
     return encode(change), NAMES.merges, 0, version
 

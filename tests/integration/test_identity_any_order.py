@@ -12,12 +12,10 @@ import pytest
 from cdp.clock import MINUTE
 from cdp.events import Event
 from cdp.identity import decode_record
-from cdp.profile import Profile, unpack
 from rules.identity import load_identity_rules, simulate
 from streams import records
-from streams.parts import FIGURES
 from tests.integration.test_exactly_once_steps import Platform
-from tests.shop import NOW, canonical, make_event, order
+from tests.shop import NOW, folds, make_event, order
 
 DAY_LATER = NOW + 400 * MINUTE
 
@@ -58,7 +56,7 @@ def history(seed: int) -> list[Event]:
 
 
 def settle(platform: Platform) -> None:
-    """Until everything is where it belongs: what has to be taken out of parts waits for ticks."""
+    """Until everything is where it belongs: what has to be taken out of fragments waits for ticks."""
     for number in range(40):
         platform.drain()
         platform.tick(DAY_LATER + number)
@@ -76,7 +74,7 @@ def run(redis_url: str, events: list[Event], seed: int, crashes: float = 0.0) ->
     return platform
 
 
-def people(platform: Platform) -> dict[frozenset[str], bytes]:
+def people(platform: Platform) -> dict[frozenset[str], dict[str, object]]:
     """The people, as the sets of messages that are theirs, with what their profiles say."""
     changes = [msgspec.json.decode(value) for value in platform.out[records.MERGES]]
     moved = {c["loser_person"]: c["person"] for c in sorted(changes, key=lambda c: c.get("version", 0)) if c["change"] == "merge"}
@@ -84,14 +82,12 @@ def people(platform: Platform) -> dict[frozenset[str], bytes]:
     for part, value in platform.counted():
         fact = msgspec.json.decode(value)
         messages[moved.get(part, fact["person"])].add(fact["message_id"])
-    found = {}
-    for person, theirs in messages.items():
-        profile, _ = unpack(platform.redis.get(platform.names.profile_key(person)))
-        assert not profile.is_waiting
-        assert not profile.pending
-        found[frozenset(theirs)] = canonical(
-            Profile(0, **{name: getattr(profile, name) for name in FIGURES if name != "occasions"})
-        )
+    found, profiles = {}, platform.every_profile()
+    for number, theirs in messages.items():
+        person = profiles[number]
+        assert not person.log.is_waiting
+        assert not person.log.pending
+        found[frozenset(theirs)] = folds(person)
     return found
 
 

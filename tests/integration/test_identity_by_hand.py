@@ -16,8 +16,9 @@ from cdp.clock import DAY, MINUTE, to_iso
 from cdp.errors import Unavailable
 from cdp.events import Event, Source, decode_event
 from cdp.identity import PublishedRules, encode_rules
-from cdp.profile import Profile
 from cdp.redis import connect, connect_async
+from profiles.components.identifiers.state import IDENTIFIERS
+from profiles.state import Person
 from rules.identity import load_identity_rules
 from serving.collect.publish import Record
 from serving.errors import ApiError
@@ -31,10 +32,9 @@ from serving.identity.reviews import decide_review, list_reviews
 from serving.identity.text import shipped_text
 from serving.identity.unmerge import unmerge
 from serving.profiles.find import by_identifier, by_one_id
-from streams.parts import FIGURES
 from tests.integration.test_exactly_once_steps import Platform
 from tests.sealing import unsealed
-from tests.shop import NOW, canonical, make_event, order
+from tests.shop import NOW, events_of, figures, make_event, order, tags_of
 
 PHONE = "phone:+8613900000001"
 
@@ -115,12 +115,12 @@ class Desk:
         async def ask(parts: Any) -> int:
             look = by_one_id if asked.startswith("P0") else by_identifier
             names = (parts.redis, parts.names) if look is by_one_id else (parts.redis, parts.names, parts.sealing.sealer())
-            return (await look(*names, asked)).profile.person
+            return (await look(*names, asked)).profile.number
 
         return self.run(ask)
 
     def counts(self) -> dict[str, int]:
-        return {name: profile.events for name, profile in self.platform.profiles().items()}
+        return {name: events_of(person) for name, person in self.platform.profiles().items()}
 
     def groups(self, *keys: str) -> list[set[str]]:
         """Identifiers by whose they are."""
@@ -186,20 +186,20 @@ LINK = make_event("link", "Product Viewed", ids=f"user_id:ann {PHONE}", time=NOW
 UNLINKED = msgspec.structs.replace(LINK, ids=LINK.ids[:1])
 
 
-def story(profile: Profile) -> bytes:
+def story(person: Person) -> dict[str, object]:
     """All figures, and the tags; occasions without their times, which are those of the tick that came first."""
-    figures = {name: getattr(profile, name) for name in FIGURES}
-    return canonical(Profile(0, **figures | {"occasions": dict.fromkeys(profile.occasions, 0), "tags": profile.tags}))
+    return figures(person) | {"tags": tags_of(person)}
 
 
-def stories(desk: Desk, *, shown_identifiers: bool) -> dict[str, bytes]:
+def stories(desk: Desk, *, shown_identifiers: bool) -> dict[str, dict[str, object]]:
     """Each person's story, by strongest identifier; identifiers as they are kept, or as the API shows them."""
     found = {}
-    for name, profile in desk.platform.profiles().items():
+    for name, person in desk.platform.profiles().items():
         if shown_identifiers:
             mine = {f"{i.type}:{i.value}" for i in desk.explain(name).identifiers if i.is_mine}
-            profile.identifiers = {key: seen for key, seen in profile.identifiers.items() if key in mine}
-        found[name] = story(profile)
+            known = person.whole.change(IDENTIFIERS)
+            known.seen = {key: seen for key, seen in known.seen.items() if key in mine}
+        found[name] = story(person)
     return found
 
 

@@ -12,13 +12,14 @@ import pytest
 from cdp.clock import DAY
 from cdp.events import Event
 from cdp.identity import unpack_component
-from cdp.profile import Profile, unpack
+from profiles.components.identifiers.state import IDENTIFIERS
+from profiles.state import Person
 from streams import records
 from tests.identity_histories import HISTORIES, History
 from tests.integration.test_exactly_once_steps import Platform
 from tests.integration.test_identity_any_order import people, settle
 from tests.integration.test_identity_by_hand import Desk
-from tests.shop import NOW, make_event
+from tests.shop import NOW, events_of, make_event
 
 START = NOW - 30 * DAY
 
@@ -53,7 +54,7 @@ def test_everyday(redis_url: str, name: str, order: str) -> None:
     assert [letter["reason"] for letter in letters] == ["missing_identifier"] * nobody
     kinds = {event.message_id: event.kind for event in messages(history)}
     counted = sorted(sum(kinds[one] != "unbind" for one in names) for names in history.people)
-    assert sorted(profile.events for profile in profiles(platform) if profile.events) == [n for n in counted if n]
+    assert sorted(events_of(person) for person in profiles(platform) if events_of(person)) == [n for n in counted if n]
 
 
 def test_two_member_numbers_at_the_till_wait_for_somebody(redis_url: str) -> None:
@@ -62,7 +63,7 @@ def test_two_member_numbers_at_the_till_wait_for_somebody(redis_url: str) -> Non
     (item,) = desk.reviews().reviews
     assert [side.identifiers for side in item.sides] == [["member_id:m1"], ["member_id:m2"]]
     assert desk.decide(item.id, "approve").status == "done"
-    assert [profile.events for profile in profiles(desk.platform) if profile.events] == [4]
+    assert [events_of(person) for person in profiles(desk.platform) if events_of(person)] == [4]
 
 
 def test_ten_thousand_accounts_behind_one_blocked_value(redis_url: str) -> None:
@@ -76,7 +77,7 @@ def test_ten_thousand_accounts_behind_one_blocked_value(redis_url: str) -> None:
     platform.drain()
     found = profiles(platform)
     assert len(found) == 10_000
-    assert {(profile.events, len(profile.identifiers)) for profile in found} == {(1, 1)}
+    assert {(events_of(person), len(person.whole.get(IDENTIFIERS).seen)) for person in found} == {(1, 1)}
     assert not list(platform.redis.scan_iter(platform.names.component_key_pattern, count=1000))
     (letter,) = [msgspec.json.decode(value) for value in platform.out[records.DEAD_LETTERS]]
     assert letter["reason"] == "missing_identifier"
@@ -97,10 +98,9 @@ def test_hundreds_of_accounts_on_one_device_that_nobody_blocked(redis_url: str) 
     assert max(len(unpack_component(platform.redis.get(key))[0].nodes) for key in keys) < 50
 
 
-def profiles(platform: Platform) -> list[Profile]:
-    """All of them, those included whose parts have gone to others."""
-    keys = list(platform.redis.scan_iter(f"{platform.names.prefix}:profile:*", count=1000))
-    return [unpack(value)[0] for value in platform.redis.mget(keys)]
+def profiles(platform: Platform) -> list[Person]:
+    """All of them, those included whose fragments have gone to others."""
+    return list(platform.every_profile().values())
 
 
 def test_each_history_tells_of_different_events() -> None:

@@ -18,8 +18,9 @@ from loadtest.job_log import PARTITIONS
 from rules.identity import load_identity_rules
 from rules.identity.place import Carve, Move, spans_of
 from streams import records
+from streams.commands import Command, ExpectFragments, ExpectRange, ReassignRange, TransferFragments
 from streams.graph import IdentityGraph
-from streams.records import Output, Resolved, decode_resolved
+from streams.records import Output, Record, ResolvedEvent
 from streams.resolve import ResolveStep
 from tests.integration.test_exactly_once_steps import Platform
 from tests.integration.test_identity_any_order import people, placed, settle
@@ -66,8 +67,8 @@ class Team:
             self.errors.append(error)
             barrier.abort()
 
-    def resolved(self) -> list[Resolved]:
-        return [decode_resolved(value) for said in self.said for topic, _, value in said if topic == records.RESOLVED]
+    def resolved(self) -> list[Record | None]:
+        return [records.decode_record(value) for said in self.said for topic, _, value in said if topic == records.RESOLVED]
 
     def count(self, seed: int) -> None:
         """PROFILE takes what all of them said: of each in its order, otherwise mixed."""
@@ -146,7 +147,7 @@ def test_eight_workers_at_once_find_the_people_that_one_finds(redis_url: str, ki
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_profiles_are_exact_though_parts_move_to_and_fro(redis_url: str, seed: int) -> None:
+def test_profiles_are_exact_though_fragments_move_to_and_fro(redis_url: str, seed: int) -> None:
     told = tasks(conflicting, seed)
     team, alone = eight_and_one(redis_url, told, seed)
     check_counts(team, alone, told, seed)
@@ -185,28 +186,33 @@ def check_graph(ids: dict[str, IdRecord], components: dict[int, Component]) -> N
 
 
 def check_moves(team: Team, ids: dict[str, IdRecord], components: dict[int, Component]) -> None:
-    """From its first person on, each part was said to go where it is now, and the graph's memory of it is what was said."""
+    """From its first person on, each fragment was said to go where it is now, and the graph's memory of it is what was said."""
     owner = {part: person for component in components.values() for part, person in component.people.items()}
     owner |= {record.spans[0].part: record.spans[0].person for record in ids.values() if not record.component}
     said = team.resolved()
-    assert {record.part for record in said if record.part} <= owner.keys()
+    events = [record for record in said if isinstance(record, ResolvedEvent)]
+    assert {record.part for record in events} <= owner.keys()
     way: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
     for record in said:
-        if record.event == "move":
-            for part in record.parts:
-                way[part][record.version] = (record.person, record.other)
-    for part, steps in way.items():
+        if isinstance(record, TransferFragments):
+            for number in record.fragments:
+                way[number][record.version] = (record.person, record.other)
+    for number, steps in way.items():
         stations = [steps[version] for version in sorted(steps)]
         assert all(came == went for (_, came), (went, _) in pairwise(stations))
-        assert stations[-1][1] == owner[part]
-    for record in said:
-        if record.part and record.part not in way:
+        assert stations[-1][1] == owner[number]
+    for record in events:
+        if record.part not in way:
             assert record.person == owner[record.part]
     graph = IdentityGraph(team.platform.redis, team.platform.names, load_identity_rules())
     kept: list[Move | Carve] = [change for number in range(WORKERS) for change in graph.changes_since(number, 0)]
-    assert {change.version for change in kept} == {record.version for record in said if record.event in ("move", "carve")}
-    for command, answer in (("move", "await"), ("carve", "expect")):
-        assert {r.version for r in said if r.event == command} == {r.version for r in said if r.event == answer}
+    assert {change.version for change in kept} == versions(said, TransferFragments) | versions(said, ReassignRange)
+    assert versions(said, TransferFragments) == versions(said, ExpectFragments)
+    assert versions(said, ReassignRange) == versions(said, ExpectRange)
+
+
+def versions(said: list[Record | None], kind: type[Command]) -> set[int]:
+    return {record.version for record in said if isinstance(record, kind)}
 
 
 def limits_exceeded(components: dict[int, Component]) -> list[str]:

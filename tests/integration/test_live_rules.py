@@ -11,7 +11,7 @@ import pytest
 
 from cdp import redis
 from cdp.rule_books import decode_book
-from rules.definitions.book import compile_rules
+from profiles.book import compile_book
 from rules.definitions.load import load_rules, read_book
 from serving.definitions import mint_token
 from tests.integration.test_serving_kafka import PARTITIONS, World, answers, eventually, free_port, world
@@ -67,7 +67,7 @@ def book(world: World, number: int) -> dict[str, str]:
     assert body is not None, number
     document = decode_book(body)
     assert document.number == number
-    assert compile_rules(read_book(document)).tags
+    assert compile_book(read_book(document)).tags
     return {rule.name: rule.body["value"] for rule in document.tags}
 
 

@@ -4,12 +4,14 @@ import msgspec
 import pytest
 
 from cdp.clock import DAY, MINUTE
-from cdp.profile import Profile
 from loadtest.job_log import RESOLVED, JobLog, Misfortune
+from profiles.canonical import fingerprints
 from streams import records
-from streams.parts import FIGURES
-from streams.store import ProfileStore
-from tests.shop import NOW, canonical, make_event, order
+from streams.commands import RebuildPerson
+from streams.profile.outbox import Emitted
+from streams.profile.store import ProfileStore
+from tests import shop
+from tests.shop import NOW, make_event, order
 
 SECOND = 1_000_000
 PHONE = "phone:+8613900000001"
@@ -46,8 +48,7 @@ class Lossy(JobLog):
         self.kind = kind
 
     def _is_lost(self, value: bytes) -> bool:
-        record = msgspec.json.decode(value)
-        if self.lost or record["kind"] != "command" or record["event"] != self.kind:
+        if self.lost or msgspec.json.decode(value).get("command") != self.kind:
             return False
         self.lost.append(value)
         return True
@@ -74,11 +75,10 @@ def play(platform: JobLog, events: list, ticks: int = 3) -> None:
         platform.drain()
 
 
-def figures(platform: JobLog) -> list[bytes]:
-    found = [one for one in platform.every_profile().values() if one.marks]
-    assert not [one.person for one in found if one.is_waiting or one.pending]
-    plain = [{name: getattr(one, name) for name in FIGURES} | {"occasions": dict.fromkeys(one.occasions, 0)} for one in found]
-    return sorted(canonical(Profile(0, **values)) for values in plain)
+def figures(platform: JobLog) -> list[str]:
+    found = [person for person in platform.every_profile().values() if fingerprints(person)]
+    assert not [person.number for person in found if person.log.is_waiting or person.log.pending]
+    return sorted(repr(shop.figures(person)) for person in found)
 
 
 def actions(platform: JobLog) -> set[tuple[str, str]]:
@@ -94,10 +94,10 @@ def applied(platform: JobLog) -> list[tuple[str, int]]:
 @pytest.mark.parametrize(
     ("story", "kind", "is_seen"),
     [
-        (login, "await", False),  # the part comes all the same; but events of its person had not waited for it
-        (login, "move", True), (login, "state", True),
-        (late_knowledge, "expect", False),  # the answer tells
-        (late_knowledge, "carve", True), (late_knowledge, "range", True),
+        (login, "expect_fragments", False),  # the fragment comes all the same; but events of its person had not waited for it
+        (login, "transfer_fragments", True), (login, "fragment_state", True),
+        (late_knowledge, "expect_range", False),  # the answer tells
+        (late_knowledge, "reassign_range", True), (late_knowledge, "range_state", True),
     ],
 )  # fmt: skip
 def test_a_lost_command_is_seen_and_made_good(redis_url: str, story: object, kind: str, is_seen: bool) -> None:
@@ -116,12 +116,12 @@ def test_a_lost_command_is_seen_and_made_good(redis_url: str, story: object, kin
     assert lossy.healed() == is_seen
     assert figures(lossy) == figures(calm)
     assert applied(lossy) == applied(calm)
-    if kind != "await":  # nobody knew that there was anything to wait for
+    if kind != "expect_fragments":  # nobody knew that there was anything to wait for
         assert actions(lossy) == actions(calm)
 
 
 def test_what_is_asked_for_though_it_is_on_its_way_does_no_harm(redis_url: str) -> None:
-    """The old owner's partition is read late: its part is asked for again, and again, before it sends it."""
+    """The old owner's partition is read late: its fragment is asked for again, and again, before it sends it."""
     calm, slow = JobLog(redis_url, 1, Misfortune()), JobLog(redis_url, 1, Misfortune())
     play(calm, login())
     first, last = login()[:3], login()[3:]
@@ -130,7 +130,8 @@ def test_what_is_asked_for_though_it_is_on_its_way_does_no_harm(redis_url: str) 
         slow.send(event)
     while slow.step("events"):
         pass
-    waiting = [p for p, entries in enumerate(slow.log[RESOLVED]) if any(b'"event":"await"' in value for value in entries)]
+    expects = b'{"command":"expect_fragments"'
+    waiting = [p for p, entries in enumerate(slow.log[RESOLVED]) if any(value.startswith(expects) for value in entries)]
     behind = {p: slow.log[RESOLVED][p][slow.read[RESOLVED][p] :] for p in range(3) if p not in waiting}
     for partition, entries in behind.items():
         del slow.log[RESOLVED][partition][slow.read[RESOLVED][partition] :]
@@ -150,11 +151,9 @@ def test_a_tick_that_is_handled_three_times_puts_out_all_it_ever_did(redis_url: 
     platform = JobLog(redis_url, 1, Misfortune())
     store = ProfileStore(platform.redis, platform.names)
     first, second = (records.MERGES, "k", b"1"), (records.MERGES, "k", b"2")
-    from streams.store import Said
-
     for outputs, newest in (([first], 90), ([first, second], 80)):
-        store.save({}, {1: {newest: Said([]), 75: Said(outputs)}}, {})
-    assert store.said_since(1, 70)[75].outputs == [first, second]
+        store.save({}, {1: {newest: Emitted([]), 75: Emitted(outputs)}}, {})
+    assert store.emitted_since(1, 70)[75].outputs == [first, second]
 
 
 def test_rebuilding_a_person_by_hand_changes_nothing(redis_url: str) -> None:
@@ -162,16 +161,15 @@ def test_rebuilding_a_person_by_hand_changes_nothing(redis_url: str) -> None:
     play(platform, [*login(), *late_knowledge()])
     before, facts = figures(platform), applied(platform)
     for person in platform.every_profile():
-        command = {"kind": "command", "event": "rebuild", "person": person, "one_id": f"P{person:010d}", "time": platform.now}
-        platform.emit([(records.RESOLVED, command["one_id"], msgspec.json.encode(command))])
+        platform.emit([records.send(RebuildPerson(person=person, one_id=f"P{person:010d}", time=platform.now))])
     play(platform, [])
     assert figures(platform) == before
     assert applied(platform) == facts
 
 
 def test_of_facts_that_waited_together_the_last_one_says_that_all_are_there(redis_url: str) -> None:
-    """Until then a part that is counted again would lack the others."""
-    platform = Lossy(redis_url, "state")
+    """Until then a fragment that is counted again would lack the others."""
+    platform = Lossy(redis_url, "fragment_state")
     play(platform, login(), ticks=0)
     platform.now += 2 * MINUTE
     for _ in range(2):

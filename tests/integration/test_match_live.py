@@ -14,8 +14,9 @@ from cdp.redis import connect
 from cdp.topics import Names
 from rules.identity import load_identity_rules, simulate
 from rules.identity.model import IdentityRules
-from streams import records
+from streams.commands import TransferFragments
 from streams.graph import IdentityGraph
+from streams.records import RESOLVED, ResolvedEvent, decode_record
 from streams.resolve import ResolveStep
 from tests import febrl
 from tests.shop import NOW
@@ -31,23 +32,22 @@ def rules(population: int) -> IdentityRules:
 
 
 def people(redis_url: str, events: list[Event], using: IdentityRules, batch: int) -> set[frozenset[str]]:
-    """The people that the stream makes: messages by the person to whom their parts belong in the end."""
+    """The people that the stream makes: messages by the person to whom their fragments belong in the end."""
     step = ResolveStep(IdentityGraph(connect(redis_url), Names(f"t{uuid.uuid4().hex[:12]}"), using), using, {}, 1, lambda: NOW)
-    part_of: dict[str, int] = {}
+    fragment_of: dict[str, int] = {}
     person_of: dict[int, int] = {}
     for start in range(0, len(events), batch):
         rows = [(encode(event), 0, start + n) for n, event in enumerate(events[start : start + batch])]
         for outputs in step.process(rows):
-            for _, _, value in outputs:
-                said = msgspec.json.decode(value, type=records.Resolved)
-                if said.event == "move":
-                    person_of |= dict.fromkeys(said.parts, said.other)
-                elif said.kind != "command":
-                    part_of[said.message_id] = said.part
+            for said in (decode_record(value) for topic, _, value in outputs if topic == RESOLVED):
+                if isinstance(said, TransferFragments):
+                    person_of |= dict.fromkeys(said.fragments, said.other)
+                elif isinstance(said, ResolvedEvent):
+                    fragment_of[said.message_id] = said.part
                     person_of.setdefault(said.part, said.person)
     found: dict[int, set[str]] = defaultdict(set)
-    for message_id, part in part_of.items():
-        found[person_of[part]].add(message_id)
+    for message_id, number in fragment_of.items():
+        found[person_of[number]].add(message_id)
     return {frozenset(messages) for messages in found.values()}
 
 

@@ -3,12 +3,14 @@
 import uuid
 
 from cdp import kafka
-from cdp.clock import SECOND, wall_clock
+from cdp.clock import SECOND
 from cdp.people import one_id
 from cdp.settings import Settings
 from cdp.topics import Names
+from cdp.wall_clock import wall_clock
 from serving.profiles import rebuild
-from streams.records import decode_resolved
+from streams.commands import RebuildPerson
+from streams.records import decode_record
 from tests.shop import NOW
 
 
@@ -26,13 +28,9 @@ def test_the_command_is_where_profile_reads_the_persons_events(kafka_servers: st
     while len(found) < len(people) and wall_clock() < deadline:
         record = client.poll(0.5)
         if record is not None and record.error() is None:
-            command = decode_resolved(record.value())
-            assert (command.kind, command.event, command.time, command.one_id) == (
-                "command",
-                "rebuild",
-                NOW,
-                record.key().decode(),
-            )
+            command = decode_record(record.value())
+            assert isinstance(command, RebuildPerson)
+            assert (command.time, command.one_id) == (NOW, record.key().decode())
             found[record.partition(), record.offset()] = command.person
     client.close()
     assert found == sent

@@ -13,13 +13,12 @@ import msgspec
 import pytest
 
 from cdp.people import one_id
-from cdp.profile import Profile, unpack
 from cdp.ranges import Range, find, note
+from profiles.canonical import fingerprints
 from streams import records
-from streams.parts import FIGURES
 from tests.conftest import REPO
 from tests.integration.test_exactly_once_steps import Platform
-from tests.shop import canonical
+from tests.shop import folds
 
 CASE = REPO.parent / "shared" / "cases" / "stuck-people.jsonl.gz"
 BY_RESOLVE = {"await", "move", "expect", "carve"}
@@ -62,7 +61,7 @@ class Truth:
                 self.ranges[known] = note(self.ranges[known], (start, end, version, part, person))
 
     def place(self, record: dict[str, Any]) -> tuple[int, int]:
-        """In which part of whom an event counts."""
+        """In which fragment of whom an event counts."""
         part = record["part"]
         while (known := find(self.ranges[part], record["time"])) is not None and known[3] != part:
             part = known[3]
@@ -98,7 +97,7 @@ def placed(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def counted(platform: Platform) -> dict[tuple[int, int], tuple[str, int]]:
-    """What became of each event, by its origin: applied, in which part, or a duplicate."""
+    """What became of each event, by its origin: applied, in which fragment, or a duplicate."""
     found = {}
     for part, value in platform.counted():
         fact = msgspec.json.decode(value)
@@ -111,13 +110,11 @@ def counted(platform: Platform) -> dict[tuple[int, int], tuple[str, int]]:
     return found
 
 
-def profiles(platform: Platform) -> dict[int, bytes]:
+def profiles(platform: Platform) -> dict[int, dict[str, object]]:
     """What the profiles say of those who have any event."""
-    keys = list(platform.redis.scan_iter(f"{platform.names.prefix}:profile:*"))
-    every = [unpack(platform.redis.get(key))[0] for key in keys]
-    assert not [profile.person for profile in every if profile.is_waiting or profile.pending]
-    figures = [(one.person, {name: getattr(one, name) for name in FIGURES if name != "occasions"}) for one in every if one.marks]
-    return {person: canonical(Profile(0, **values)) for person, values in figures}
+    every = platform.every_profile()
+    assert not [number for number, person in every.items() if person.log.is_waiting or person.log.pending]
+    return {number: folds(person) for number, person in every.items() if fingerprints(person)}
 
 
 @pytest.mark.parametrize("crashes", [0.0, 0.2])

@@ -7,9 +7,9 @@ import pytest
 from cdp.clock import DAY, MINUTE, date_of
 from cdp.redis import connect
 from cdp.topics import Names
-from streams.store import ProfileStore
+from streams.profile.store import ProfileStore
 from tests.shop import CALENDAR, NOW, make_event, order
-from tests.timers import Person, late, rule_book, tag, trigger
+from tests.timers import Driver, late, rule_book, tag, trigger
 
 MIDNIGHT = CALENDAR.start(CALENDAR.day(NOW) + 1)
 
@@ -17,7 +17,7 @@ MIDNIGHT = CALENDAR.start(CALENDAR.day(NOW) + 1)
 @pytest.fixture
 def person(redis_url: str):  # type: ignore[no-untyped-def]
     """Makes a person under some rules."""
-    return lambda *rules: Person(rule_book(*rules), ProfileStore(connect(redis_url), Names(f"t{uuid.uuid4().hex[:12]}")))
+    return lambda *rules: Driver(rule_book(*rules), ProfileStore(connect(redis_url), Names(f"t{uuid.uuid4().hex[:12]}")))
 
 
 def cart(message_id: str, minutes: float, **properties: object):  # type: ignore[no-untyped-def]
@@ -159,8 +159,8 @@ def test_a_daily_trigger_that_an_event_fired_fires_on_the_next_day(person, on: t
     assert [clock for clock, _, _ in someone.fired] == [NOW + 1, MIDNIGHT]
 
 
-def test_a_part_that_makes_a_trigger_hold_fires_it_at_the_next_tick(person) -> None:  # type: ignore[no-untyped-def]
-    """The wait of its event was over when the part came."""
+def test_a_fragment_that_makes_a_trigger_hold_fires_it_at_the_next_tick(person) -> None:  # type: ignore[no-untyped-def]
+    """The wait of its event was over when the fragment came."""
     rules = [trigger("left", f'{WAIT} and count("Product Viewed") > 0')]
     someone, other = person(*rules), person(*rules)
     other.send(cart("a", -60))

@@ -9,9 +9,10 @@ import pytest
 
 from cdp import redis
 from cdp.clickhouse import connect
-from cdp.clock import DAY, wall_clock
+from cdp.clock import DAY
 from cdp.settings import Settings
 from cdp.topics import Names
+from cdp.wall_clock import wall_clock
 from serving.documents.document import Edit
 from serving.documents.kinds import PLAN
 from serving.documents.store import find, put

@@ -9,15 +9,16 @@ from cdp import kafka
 from cdp.clock import MINUTE
 from cdp.errors import Unavailable
 from cdp.people import one_id
-from cdp.profile import FORMAT, unpack
 from cdp.settings import Settings
-from cdp.waiting import NOBODY, read_waiters
 from infra.upgrade import PAGE, wake_upgraded
 from loadtest.job_log import PARTITIONS
+from profiles.state import FORMAT
+from serving.waiters import NOBODY, read_waiters
+from streams.profile.store import ProfileStore
 from streams.records import decode_resolved
 from tests.integration.test_exactly_once_steps import Platform
 from tests.integration.test_who_waits import Place, place, stuck
-from tests.shop import NOW, make_event
+from tests.shop import NOW, events_of, make_event
 
 __all__ = ["place"]
 
@@ -95,12 +96,13 @@ def test_who_was_stuck_before_an_upgrade_is_helped_at_the_next_ticks(redis_url: 
     place.put_older(person, awaiting={person + 1: [5]}, pending=[(0, value)], offset=0)
     platform.tick(NOW + 10 * MINUTE)
     platform.drain()
-    assert unpack(place.redis.get(place.names.profile_key(person)))[0].events == 0  # nobody wakes it
+    store = ProfileStore(place.redis, place.names)
+    assert events_of(store.load([person])[person].person) == 0  # nobody wakes it
 
     assert wake_upgraded(place.config, lambda _: None) == 1
     for minute in (11, 12):
         platform.tick(NOW + minute * MINUTE)
         platform.drain()
-    profile = unpack(place.redis.get(place.names.profile_key(person)))[0]
-    assert (profile.events, profile.is_waiting, profile.pending) == (1, False, [])
+    profile = store.load([person])[person].person
+    assert (events_of(profile), profile.log.is_waiting, profile.log.pending) == (1, False, [])
     assert read_waiters(place.redis, place.names, PARTITIONS, NOW + 20 * MINUTE) == NOBODY

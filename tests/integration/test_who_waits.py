@@ -11,22 +11,26 @@ import msgspec
 import pytest
 
 from cdp import kafka
-from cdp.clock import MINUTE, SECOND, wall_clock
+from cdp.clock import MINUTE, SECOND
 from cdp.errors import Unavailable
 from cdp.people import one_id
-from cdp.profile import FORMAT, Awaited, Profile, Rebuild, pack
-from cdp.profile_formats import _Format3
 from cdp.redis import connect
 from cdp.settings import Settings
 from cdp.topics import Names
-from cdp.waiting import GONE, NOBODY, UNREADABLE, Waiter, as_json, read_waiters, say, waiter
+from cdp.wall_clock import wall_clock
 from infra.status import gather as gather_status
 from loadtest.job_log import PARTITIONS
+from profiles.components.activity.state import ACTIVITY, Activity
+from profiles.formats import _Format3
+from profiles.state import FORMAT, Person, pack
+from profiles.transfer_log import Awaited, Rebuild
 from rules.identity.place import Move
 from serving import metrics
 from serving.operations import ledger
 from serving.operations.scrape import Scraper
+from serving.waiters import GONE, NOBODY, UNREADABLE, Waiter, as_json, read_waiters, say, waiter
 from streams import records
+from streams.commands import for_move
 from tests.conftest import make_stack, running
 from tests.integration.test_exactly_once_steps import Platform
 from tests.shop import NOW
@@ -41,11 +45,14 @@ class Place:
         self.names = Names(prefix)
         self.redis = connect(redis_url)
 
-    def put(self, profile: Profile, partition: int = 0) -> Waiter:
+    def put(self, person: Person, partition: int = 0) -> Waiter:
         """A profile that PROFILE has written, listed as waiting."""
-        self.redis.set(self.names.profile_key(profile.person), pack(profile, 1))
-        self.redis.zadd(self.names.waiting_key(partition), {str(profile.person): profile.waits_since or 1})
-        return waiter(profile)
+        stored = pack(person)
+        self.redis.set(self.names.profile_key(person.number), stored.head)
+        for name, value in stored.fields.items():
+            self.redis.hset(self.names.slices_key(person.number), name, value)
+        self.redis.zadd(self.names.waiting_key(partition), {str(person.number): person.log.waits_since or 1})
+        return waiter(person)
 
     def put_older(self, person: int, **fields: Any) -> None:
         body = msgspec.msgpack.encode(_Format3(person=person, **fields))
@@ -65,8 +72,15 @@ def place(redis_url: str) -> Place:
     return Place(redis_url)
 
 
-def stuck(person: int, since: int, pending: int = 0) -> Profile:
-    return Profile(person=person, awaiting={9: {5: Awaited(9, since)}}, pending=[(n, b"") for n in range(pending)])
+def waiting(number: int, **log: Any) -> Person:
+    person = Person(number)
+    for name, value in log.items():
+        setattr(person.open_log, name, value)
+    return person
+
+
+def stuck(number: int, since: int, pending: int = 0) -> Person:
+    return waiting(number, awaiting={9: {5: Awaited(9, since)}}, pending=[(n, b"") for n in range(pending)])
 
 
 # -- who waits -----------------------------------------------------------------------------------------------------------
@@ -78,13 +92,20 @@ def test_nobody_waits(place: Place) -> None:
 
 def test_who_waits_for_five_seconds_is_read_from_all_partitions_the_first_first(place: Place) -> None:
     late = place.put(stuck(1, NOW - 6 * SECOND), partition=2)
-    first = place.put(Profile(person=2, rebuild={2: Rebuild(NOW - MINUTE, [(0, 1)])}), partition=0)
+    first = place.put(waiting(2, rebuild={2: Rebuild(NOW - MINUTE, [(0, 1)])}), partition=0)
     on_the_dot = place.put(stuck(3, NOW - 5 * SECOND, pending=3), partition=1)
     place.put(stuck(4, NOW - 4 * SECOND), partition=1)
     found = read_waiters(place.redis, place.names, PARTITIONS, NOW)
     assert (found.count, found.since, found.first) == (3, NOW - MINUTE, (first, late, on_the_dot))
     shortened = read_waiters(place.redis, place.names, PARTITIONS, NOW, limit=1)
     assert (shortened.count, shortened.since, shortened.first) == (3, NOW - MINUTE, (first,))
+
+
+def test_who_holds_back_so_much_that_it_lies_beside_the_profile_is_read_as_well(place: Place) -> None:
+    someone = place.put(waiting(1, awaiting={9: {5: Awaited(9, NOW - 9 * SECOND)}}, pending=[(n, b"x" * 999) for n in range(9)]))
+    assert place.redis.exists(place.names.slices_key(1))
+    found = read_waiters(place.redis, place.names, PARTITIONS, NOW)
+    assert (found.count, found.first, someone.held_back) == (1, (someone,), 9)
 
 
 def test_who_is_listed_is_shown_though_the_profile_cannot_be_read(place: Place) -> None:
@@ -102,7 +123,9 @@ def test_who_is_listed_is_shown_though_the_profile_cannot_be_read(place: Place) 
 
 
 def test_who_has_just_got_everything_does_not_wait(place: Place) -> None:
-    place.put(Profile(person=1, events=3))  # the profile is written before the list
+    person = Person(1)
+    person.whole.put(ACTIVITY, Activity(events=3))
+    place.put(person)  # the profile is written before the list
     assert read_waiters(place.redis, place.names, PARTITIONS, wall_clock()) == NOBODY
     place.put(stuck(2, NOW - 9 * SECOND))
     assert read_waiters(place.redis, place.names, PARTITIONS, NOW).count == 1
@@ -114,12 +137,12 @@ def test_profile_lists_who_waits_and_takes_from_the_list_who_has_got_it(redis_ur
     def waiters(now: int) -> list[str]:
         return [say(one, now) for one in read_waiters(platform.redis, platform.names, PARTITIONS, now).first]
 
-    change = Move(17, 2, 1, (2,))
-    platform.emit([records.await_parts(change, NOW)])
+    expect, transfer = map(records.send, for_move(Move(17, 2, 1, (2,)), NOW))
+    platform.emit([expect])
     platform.drain()
     assert waiters(NOW + 4 * SECOND) == []
     assert waiters(NOW + 12 * SECOND) == ["P0000000001 waits 12 s for part 2 of P0000000002"]
-    platform.emit([records.move(change, NOW)])
+    platform.emit([transfer])
     platform.drain()
     assert waiters(NOW + 12 * SECOND) == []
 
@@ -133,7 +156,7 @@ def test_status_is_not_well_while_somebody_waits(tmp_path: Path) -> None:
     with running(stack, "--only", "redis"):
         assert stack.cdp("status").returncode == 0
         client, names = connect(stack.settings.redis_url), Names(stack.settings.topic_prefix)
-        client.set(names.profile_key(9986), pack(stuck(9986, wall_clock() - 12 * SECOND, pending=14), 1))
+        client.set(names.profile_key(9986), pack(stuck(9986, wall_clock() - 12 * SECOND, pending=14)).head)
         client.zadd(names.waiting_key(stack.settings.partitions - 1), {"9986": wall_clock() - 12 * SECOND})
         done = stack.cdp("status")
         assert done.returncode == 1
@@ -174,8 +197,8 @@ def test_the_ledger_tells_who_waits_and_balances_as_before(
 def test_metrics_tell_how_many_wait_and_what_for(place: Place) -> None:
     now = wall_clock()
     place.put(stuck(1, now - 12 * SECOND), partition=1)
-    place.put(Profile(person=2, expected={2: {3: Awaited(1, now - 30 * SECOND, 1)}}))
-    place.put(Profile(person=3, rebuild={3: Rebuild(now - 9 * SECOND)}))
+    place.put(waiting(2, expected={2: {3: Awaited(1, now - 30 * SECOND, 1)}}))
+    place.put(waiting(3, rebuild={3: Rebuild(now - 9 * SECOND)}))
     place.redis.zadd(place.names.waiting_key(0), {"4": now - 7 * SECOND})
     place.redis.set(place.names.healed_key, 5)
     text = scrape(place.config, now)

@@ -7,12 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdp.clock import MINUTE
-from cdp.profile import Profile, pack_state, unpack_state
-from streams.attributes import KEPT, change
-from streams.merge import merge
-from tests.shop import NOW, Desk, canonical, make_event, new_profile
+from profiles.components.attributes.operations import KEPT, change
+from profiles.components.attributes.state import ATTRIBUTES, Attributes
+from tests.shop import NOW, Harness, canonical, make_event, make_person, reopened
 
-DESK = Desk()
+HARNESS = Harness()
 
 names = st.sampled_from(["points", "likes"])
 numbers = st.one_of(st.integers(-50, 50), st.integers(-500, 500).map(lambda n: n / 100))
@@ -39,8 +38,8 @@ def to_events(history: list) -> list:
     ]  # fmt: skip
 
 
-def values_of(profile: Profile) -> dict[str, object]:
-    return {name: attribute.value for name, attribute in profile.attributes.items() if not attribute.gone}
+def values_of(state: Attributes) -> dict[str, object]:
+    return {name: attribute.value for name, attribute in state.values.items() if not attribute.gone}
 
 
 @given(histories, st.integers(0, 2**32))
@@ -49,7 +48,7 @@ def test_any_order_and_any_repetition_make_the_same_attributes(history: list, se
     events = to_events(history)
     shuffled = events + events[: len(events) // 2]
     random.Random(seed).shuffle(shuffled)
-    assert canonical(DESK.apply(new_profile(), *shuffled)) == canonical(DESK.apply(new_profile(), *events))
+    assert canonical(HARNESS.apply(make_person(), *shuffled)) == canonical(HARNESS.apply(make_person(), *events))
 
 
 @given(histories, st.integers(0, 2**32), st.integers(0, 14))
@@ -58,11 +57,12 @@ def test_merging_two_halves_makes_the_attributes_of_the_whole(history: list, see
     events = to_events(history)
     shuffled = list(events)
     random.Random(seed).shuffle(shuffled)
-    survivor, loser = DESK.apply(new_profile(1), *shuffled[:cut]), DESK.apply(new_profile(2), *shuffled[cut:])
-    merge(survivor, unpack_state(pack_state(loser)))
-    whole = DESK.apply(new_profile(1), *events)
-    assert msgspec.to_builtins(survivor.attributes) == msgspec.to_builtins(whole.attributes)
-    assert survivor.deleted == whole.deleted
+    survivor, loser = HARNESS.apply(make_person(1), *shuffled[:cut]), HARNESS.apply(make_person(2), *shuffled[cut:])
+    HARNESS.kernel.put_in(survivor, 2, reopened(loser).whole)
+    whole = HARNESS.apply(make_person(1), *events)
+    merged, expected = survivor.whole.get(ATTRIBUTES), whole.whole.get(ATTRIBUTES)
+    assert msgspec.to_builtins(merged.values) == msgspec.to_builtins(expected.values)
+    assert merged.deleted == expected.deleted
 
 
 @given(st.integers(0, 2**32))
@@ -78,23 +78,23 @@ def test_more_than_is_kept_is_bounded_and_still_does_not_depend_on_the_order(see
     found = set()
     for _ in range(3):
         source.shuffle(done)
-        profile = new_profile()
+        state = Attributes()
         for operation, values, moment in done:
-            change(profile, operation, values, moment)
-        for attribute in profile.attributes.values():
+            change(state, operation, values, moment)
+        for attribute in state.values.values():
             assert attribute.operations is not None
             assert len(attribute.operations.added) <= KEPT
             assert len(attribute.operations.items) <= KEPT
-        found.add(repr(sorted((k, msgspec.to_builtins(v, order="sorted")) for k, v in profile.attributes.items())))
-        assert unpack_state(pack_state(profile)).attributes.keys() == profile.attributes.keys()
+        found.add(repr(sorted((k, msgspec.to_builtins(v, order="sorted")) for k, v in state.values.items())))
+        assert ATTRIBUTES.decode(ATTRIBUTES.encode(state)).values.keys() == state.values.keys()
     assert len(found) == 1
 
 
 def after(*done: tuple[str, dict]) -> dict[str, object]:
-    profile = new_profile()
+    state = Attributes()
     for moment, (operation, values) in enumerate(done, start=1):
-        change(profile, operation, values, (moment, moment))
-    return values_of(profile)
+        change(state, operation, values, (moment, moment))
+    return values_of(state)
 
 
 def test_what_the_operations_mean() -> None:
@@ -116,10 +116,11 @@ def test_what_the_operations_mean() -> None:
 
 
 def test_what_was_deleted_is_not_kept() -> None:
-    profile = new_profile()
+    state = Attributes()
     secret = "13800000000"
     for moment, operation in enumerate(["set", "set_once", "append"], start=1):
-        change(profile, operation, {operation: secret}, (moment, 1))
-    change(profile, "delete", {}, (9, 9))
-    assert secret.encode() not in pack_state(profile)
-    assert values_of(profile) == {}
+        change(state, operation, {operation: secret}, (moment, 1))
+    assert secret.encode() in ATTRIBUTES.encode(state)
+    change(state, "delete", {}, (9, 9))
+    assert secret.encode() not in ATTRIBUTES.encode(state)
+    assert values_of(state) == {}

@@ -17,19 +17,19 @@ from cdp.clock import DAY, HOUR, MINUTE
 from cdp.events import Event, encode
 from cdp.identity import Change, unpack_component
 from cdp.people import one_id
-from cdp.profile import Profile, unpack
 from loadtest.job_log import PARTITIONS
 from loadtest.liveness import fold
+from profiles.canonical import fingerprints
+from profiles.kernel import Kernel
+from profiles.state import Person
 from rules.identity import load_identity_rules
 from serving.errors import ApiError
 from serving.identity.explain import is_merge
 from streams import records
-from streams.measure import Measure
-from streams.parts import FIGURES
 from tests.identity_model import Said, Type, answer, excess
 from tests.integration.test_exactly_once_steps import RULES, Platform
 from tests.integration.test_identity_by_hand import Desk
-from tests.shop import CALENDAR, NOW, as_resolved, canonical, make_event, order
+from tests.shop import CALENDAR, NOW, as_resolved, folds, make_event, order
 
 TYPES = {
     name: Type(
@@ -37,7 +37,7 @@ TYPES = {
     )
     for name, one in load_identity_rules().identifiers.items()
 }
-MEASURE = Measure(RULES, CALENDAR)
+KERNEL = Kernel(RULES, CALENDAR)
 LATER = CALENDAR.day(NOW + 30 * DAY)  # later than the clock of every profile
 SETTLING = 60  # ticks, at most, until nobody waits
 
@@ -270,7 +270,7 @@ class Machine(RuleBasedStateMachine):
         origins = {tuple(msgspec.json.decode(value)["origin"]) for value in self.platform.out[records.FACTS]}
         assert origins == {(p, o) for p, entries in enumerate(self.platform.log["events"]) for o in range(len(entries))}
 
-    def people(self) -> dict[frozenset[str], bytes]:
+    def people(self) -> dict[frozenset[str], dict[str, object]]:
         """The people, as the sets of messages that are theirs, with what their profiles say."""
         changes = [msgspec.json.decode(value) for value in self.platform.out[records.MERGES]]
         merges = sorted((change for change in changes if change["change"] == "merge"), key=lambda change: change["version"])
@@ -279,8 +279,8 @@ class Machine(RuleBasedStateMachine):
         for part, value in self.platform.counted():
             fact = msgspec.json.decode(value)
             messages[owner.get(part, fact["person"])].add(fact["message_id"])
-        profiles = profiles_of(self.platform)
-        strangers = {person for person, profile in profiles.items() if profile.marks} - messages.keys()
+        profiles = self.platform.every_profile()
+        strangers = {person for person, profile in profiles.items() if fingerprints(profile)} - messages.keys()
         assert not strangers
         return {frozenset(theirs): spelled(profiles[person]) for person, theirs in messages.items()}
 
@@ -289,17 +289,10 @@ def settle(platform: Platform) -> None:
     """Until nothing is on its way: what has to be taken out of parts waits for ticks."""
     for number in range(SETTLING):
         platform.drain()
-        if not any(profile.is_waiting or profile.pending for profile in profiles_of(platform).values()):
+        if not any(one.log.is_waiting or one.log.pending for one in platform.every_profile().values()):
             return
         platform.tick(NOW + number)
     raise AssertionError("somebody waits for ever")
-
-
-def profiles_of(platform: Platform) -> dict[int, Profile]:
-    """All of them, those included whose parts have gone to others."""
-    keys = list(platform.redis.scan_iter(f"{platform.names.prefix}:profile:*", count=1000))
-    profiles = [unpack(value)[0] for value in platform.redis.mget(keys)] if keys else []
-    return {profile.person: profile for profile in profiles}
 
 
 def read(event: Event) -> Said:
@@ -316,10 +309,10 @@ def as_pair(key: str) -> tuple[str, str]:
     return type_, value
 
 
-def spelled(profile: Profile) -> bytes:
+def spelled(person: Person) -> dict[str, object]:
     """The figures, without what windows cannot reach any more: profiles forget that at different times."""
-    MEASURE.prune(profile, LATER)
-    return canonical(Profile(0, **{name: getattr(profile, name) for name in FIGURES if name != "occasions"}))
+    KERNEL.prune(person, LATER)
+    return folds(person)
 
 
 def without(people: set[frozenset[str]], *messages: str) -> set[frozenset[str]]:

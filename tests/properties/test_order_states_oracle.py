@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from cdp.clock import MINUTE
 from cdp.events import Event, encode
 from cdp.money import MONEY
-from cdp.profile import Profile
-from rules.language.evaluate import Context
+from profiles.components.orders.figures import orders
+from profiles.components.orders.state import ORDERS, Orders
+from profiles.context import Context
+from profiles.state import Person
 from sinks.migrate import VIEWS, load
 from sinks.rows import add_fact, new_rows
 from sinks.tables import TABLES
-from tests.shop import CALENDAR, NOW, Desk, make_event, new_profile
+from tests.shop import CALENDAR, NOW, Harness, make_event, make_person
 
 DATABASE = "cdp"
-DESK = Desk()
+HARNESS = Harness()
 
 order_ids = st.sampled_from(["o1", "o2"])
 times = st.integers(0, 3).map(lambda minutes: NOW - minutes * MINUTE)  # few, so that there are ties
@@ -98,13 +100,12 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     session.close()
 
 
-def counted(profile: Profile) -> dict[str, tuple[int, int, dict[str, int]]]:
+def counted(profile: Person) -> dict[str, tuple[int, int, dict[str, int]]]:
     """What the profile says of each order, one by one."""
     found = {}
-    for order_id, order in profile.orders.items():
-        alone = new_profile()
-        alone.orders = {order_id: order}
-        figures = Context(alone, NOW, CALENDAR, (None,)).orders(None)
+    for order_id, order in profile.whole.get(ORDERS).by_id.items():
+        alone = make_person(1, {ORDERS: Orders({order_id: order})})
+        figures = orders(Context(alone, NOW, CALENDAR), None)
         found[order_id] = (figures.count, figures.amount, order.other_currencies)
     return found
 
@@ -115,7 +116,7 @@ def test_profile_and_sql_count_orders_alike(engine: Engine, history: list, seed:
     events = [make_event(f"m{i}", name, properties=properties, time=time) for i, (name, time, properties) in enumerate(history)]
     shuffled = list(events)
     random.Random(seed).shuffle(shuffled)
-    assert engine.states(shuffled) == counted(DESK.apply(new_profile(), *events))
+    assert engine.states(shuffled) == counted(HARNESS.apply(make_person(), *events))
 
 
 def test_what_was_stored_before_gets_its_refund_ids_and_unpaid_versions(engine: Engine) -> None:

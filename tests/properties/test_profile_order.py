@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from cdp.clock import DAY, MINUTE
 from cdp.events import Event
-from cdp.profile import pack_state, unpack_state
-from streams.merge import merge
-from tests.shop import CALENDAR, NOW, Desk, canonical, make_event, new_profile, order
+from profiles.components.orders.state import ORDERS
+from profiles.components.triggers.state import OCCASIONS
+from profiles.state import Person
+from tests.shop import NOW, Harness, canonical, make_event, make_person, order, reopened, tags_of
 
-DESK = Desk()
+HARNESS = Harness()
 
 times = st.integers(0, 500 * 24 * 60).map(lambda minutes: NOW - minutes * MINUTE)
 views = st.builds(lambda t: ("Product Viewed", {}, {}, t), times)
@@ -59,13 +60,20 @@ def to_events(history: list) -> list[Event]:
     ]
 
 
+def said(person: Person) -> tuple[bytes, int]:
+    """What follows from the events alone. Which occasions there were depends on their order, and so do the timers for these."""
+    person.whole.drop(OCCASIONS)
+    HARNESS.kernel.set_timer(person)
+    return canonical(person), person.due
+
+
 @given(histories, st.integers(0, 2**32))
 @settings(max_examples=150, deadline=None)
 def test_any_order_and_any_repetition_make_the_same_profile(history: list, seed: int) -> None:
     events = to_events(history)
     shuffled = events + events[: len(events) // 2]
     random.Random(seed).shuffle(shuffled)
-    assert canonical(DESK.apply(new_profile(), *shuffled)) == canonical(DESK.apply(new_profile(), *events))
+    assert said(HARNESS.apply(make_person(), *shuffled)) == said(HARNESS.apply(make_person(), *events))
 
 
 @given(histories, st.integers(0, 2**32), st.integers(0, 25))
@@ -74,46 +82,48 @@ def test_merging_two_halves_makes_the_profile_of_the_whole(history: list, seed: 
     events = to_events(history)
     shuffled = list(events)
     random.Random(seed).shuffle(shuffled)
-    survivor = DESK.apply(new_profile(1), *shuffled[:cut])
-    loser = DESK.apply(new_profile(2), *shuffled[cut:])
-    merge(survivor, unpack_state(pack_state(loser)))
-    DESK.measure.prune(survivor, CALENDAR.day(survivor.as_of))
-    whole = DESK.apply(new_profile(1), *events)
-    DESK.at(survivor, 0)
-    DESK.at(whole, 0)
-    survivor.due = DESK.schedule.next_due(survivor)
-    assert canonical(survivor) == canonical(whole)
+    survivor = HARNESS.apply(make_person(1), *shuffled[:cut])
+    loser = HARNESS.apply(make_person(2), *shuffled[cut:])
+    survivor.as_of = max(survivor.as_of, loser.as_of)
+    HARNESS.kernel.put_in(survivor, 2, reopened(loser).whole)
+    whole = HARNESS.apply(make_person(1), *events)
+    HARNESS.at(survivor, 0)
+    HARNESS.at(whole, 0)
+    assert said(survivor) == said(whole)
 
 
 @given(histories)
 @settings(max_examples=50, deadline=None)
 def test_a_profile_survives_its_encoding(history: list) -> None:
-    profile = DESK.apply(new_profile(), *to_events(history))
-    assert canonical(unpack_state(pack_state(profile))) == canonical(profile)
+    profile = HARNESS.apply(make_person(), *to_events(history))
+    again = reopened(profile)
+    assert canonical(again) == canonical(profile)
+    assert (again.due, again.whole.get(OCCASIONS)) == (profile.due, profile.whole.get(OCCASIONS))
 
 
 @given(histories, st.integers(1, 400))
 @settings(max_examples=100, deadline=None)
 def test_tags_change_only_when_a_profile_is_due(history: list, days: int) -> None:
     """Between two due moments no tag changes, so nobody who is asleep has a wrong tag."""
-    profile = DESK.apply(new_profile(), *to_events(history))
-    due = DESK.schedule.next_due(profile)
+    profile = HARNESS.apply(make_person(), *to_events(history))
+    HARNESS.kernel.set_timer(profile)
+    due = profile.due
     moment = profile.as_of + days * DAY
     if due and moment >= due:
         moment = due - 1
-    before = DESK.tags(profile)
-    assert DESK.at(profile, (moment - profile.as_of) / DAY) == before
+    before = tags_of(profile)
+    assert HARNESS.at(profile, (moment - profile.as_of) / DAY) == before
 
 
 def test_refund_before_its_order() -> None:
-    profile = DESK.apply(
-        new_profile(), make_event("r", "Order Refunded", properties={"order_id": "o1", "total": 30}), order("o", "o1", 100)
+    profile = HARNESS.apply(
+        make_person(), make_event("r", "Order Refunded", properties={"order_id": "o1", "total": 30}), order("o", "o1", 100)
     )
-    assert DESK.tags(profile)["order_amount"] == 70
+    assert tags_of(profile)["order_amount"] == 70
 
 
 def standing(*events: Event) -> tuple[object, object]:
-    tags = DESK.tags(DESK.apply(new_profile(), *events))
+    tags = tags_of(HARNESS.apply(make_person(), *events))
     return tags.get("order_count"), tags.get("order_amount")
 
 
@@ -204,4 +214,4 @@ def test_what_was_given_back_in_another_currency_is_told() -> None:
     placed = of_order("a", "Order Completed", total=100, currency="EUR")
     back = of_order("b", "Order Refunded", total=70, currency="CNY")
     for events in permutations((placed, back)):
-        assert DESK.apply(new_profile(), *events).orders["o1"].other_currencies == {"CNY": 700_000}
+        assert HARNESS.apply(make_person(), *events).whole.get(ORDERS).by_id["o1"].other_currencies == {"CNY": 700_000}

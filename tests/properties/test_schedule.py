@@ -13,19 +13,21 @@ from hypothesis import strategies as st
 
 from cdp.clock import DAY, MINUTE
 from cdp.events import Event
-from cdp.profile import Profile, pack_state, unpack_state
+from profiles.component import TIME, Cause
+from profiles.components.tags.component import TagComponent, TagsChanged
+from profiles.components.triggers.component import Fired as FiredEffect
+from profiles.components.triggers.component import TriggerComponent
+from profiles.context import Context
+from profiles.inbox import fingerprint_of
+from profiles.kernel import Kernel
+from profiles.state import Person
 from rules.definitions.book import CompiledRules
 from rules.definitions.model import TagRule, TriggerRule
-from rules.language.evaluate import Context
-from streams.measure import Measure, digest_of, mark_of
-from streams.schedule import Schedule
-from streams.tag import Tagger
-from streams.trigger import TIME, Cause, Trigger
 from tests.properties.test_profile_order import histories as shipped_histories
 from tests.properties.test_profile_order import to_events as to_shipped_events
-from tests.shop import CALENDAR, NOW, as_resolved, make_event, new_profile
+from tests.shop import CALENDAR, NOW, as_resolved, copy_of, make_event, make_person
 from tests.shop import rules as shipped_rules
-from tests.timers import Change, Fired, Person, late, rule_book, tag, trigger
+from tests.timers import Change, Driver, Fired, late, rule_book, tag, trigger
 
 END = NOW + 60 * DAY  # beyond New Year, when triggers that fire once a year may fire again
 
@@ -136,11 +138,9 @@ class Oracle:
     """A person of whom everything is evaluated whenever anything could have changed."""
 
     def __init__(self, rules: CompiledRules) -> None:
-        self._rules = rules
-        self._measure = Measure(rules, CALENDAR)
-        self._tagger = Tagger(rules)
-        self._trigger = Trigger(rules)
-        self.profile = new_profile()
+        self._kernel = Kernel(rules, CALENDAR)
+        self._tags, self._triggers = TagComponent(rules, CALENDAR), TriggerComponent(rules, CALENDAR)
+        self.profile = make_person()
         self.changes: list[Change] = []
         self.fired: list[Fired] = []
 
@@ -161,30 +161,33 @@ class Oracle:
     def _apply(self, event: Event) -> None:
         record = as_resolved(event)
         self.profile.as_of = max(self.profile.as_of, min(record.time, record.received_at))
-        reading, today = self._measure.read(record), CALENDAR.day(self.profile.as_of)
-        self._measure.apply(self.profile, record, reading, digest_of(mark_of(record)), today)
-        self.evaluate(Cause(record.name, record.time, record.received_at), Cause(TIME, record.time, record.received_at))
+        reading, today = self._kernel.read(record), CALENDAR.day(self.profile.as_of)
+        self._kernel.count(self.profile.whole, record, reading, fingerprint_of(record), today)
+        self.evaluate(Cause(record.name, record.time, record.received_at))
 
-    def evaluate(self, *causes: Cause) -> None:
-        """All tags, and the triggers on some causes, at the profile's clock."""
-        profile, clock = self.profile, self.profile.as_of
-        context = Context(profile, clock, CALENDAR, self._rules.windows)
-        self.changes += [(clock, name, new) for name, _, new in self._tagger.evaluate(profile, context, None)]
-        for cause in causes:
-            fired = self._trigger.fire(profile, context, cause)
-            self.fired += [(clock, found.rule.name, occasion) for found, occasion in fired]
+    def evaluate(self, cause: Cause) -> None:
+        """All tags, and the triggers on a cause and on time, at the profile's clock."""
+        person, clock = self.profile, self.profile.as_of
+        context = Context(person, clock, CALENDAR)
+        for component in (self._tags, self._triggers):
+            for effect in component.evaluate(person, context, None, cause):
+                match effect:
+                    case TagsChanged(changes):
+                        self.changes += [(clock, name, new) for name, _, new in changes]
+                    case FiredEffect(found, occasion):
+                        self.fired.append((clock, found.rule.name, occasion))
 
 
-def has_effect(rules: CompiledRules, profile: Profile, moment: int) -> bool:
+def has_effect(rules: CompiledRules, profile: Person, moment: int) -> bool:
     """Whether an evaluation at a moment changes a tag or fires a trigger. The profile stays as it is."""
     oracle = Oracle(rules)
-    oracle.profile = unpack_state(pack_state(profile))
+    oracle.profile = copy_of(profile)
     oracle.profile.as_of = moment
     oracle.evaluate(Cause(TIME, moment, moment))
     return bool(oracle.changes or oracle.fired)
 
 
-def stops(person: Person, events: list[Event], end: int) -> Iterator[Profile]:
+def stops(person: Driver, events: list[Event], end: int) -> Iterator[Person]:
     """A person's profile after each event and each wake."""
     for event in events:
         yield from wakes(person, min(event.time, event.received_at))
@@ -193,7 +196,7 @@ def stops(person: Person, events: list[Event], end: int) -> Iterator[Profile]:
     yield from wakes(person, end)
 
 
-def wakes(person: Person, end: int) -> Iterator[Profile]:
+def wakes(person: Driver, end: int) -> Iterator[Person]:
     while 0 < (due := person.profile.due) <= end:
         person.wait_until(due)
         yield person.profile
@@ -206,7 +209,7 @@ def wakes(person: Person, end: int) -> Iterator[Profile]:
 @settings(max_examples=600, deadline=None)
 def test_following_the_timers_is_evaluating_everything_at_every_moment(rules: list, history: list) -> None:
     book, events = rule_book(*rules), to_events(history)
-    person, oracle = Person(book), Oracle(book)
+    person, oracle = Driver(book), Oracle(book)
     for event in events:
         person.send(event)
     person.wait_until(END)
@@ -220,7 +223,7 @@ def test_following_the_timers_is_evaluating_everything_at_every_moment(rules: li
 def test_before_the_next_timer_no_evaluation_has_an_effect(rules: list, history: list, seed: int) -> None:
     book, events, source = rule_book(*rules), to_events(history), random.Random(seed)
     moments = edges(rules, events)
-    for profile in stops(Person(book), events, NOW + 12 * DAY):
+    for profile in stops(Driver(book), events, NOW + 12 * DAY):
         first, end = profile.as_of, profile.due or END
         between = [moment for moment in moments if first < moment < end]
         tried = [*source.sample(between, min(3, len(between))), source.randrange(first, end), end - 1]
@@ -231,7 +234,7 @@ def test_before_the_next_timer_no_evaluation_has_an_effect(rules: list, history:
 @settings(max_examples=60, deadline=None)
 def test_the_shipped_rules_have_no_effect_before_the_next_timer(history: list, seed: int) -> None:
     book, source = shipped_rules(), random.Random(seed)
-    for profile in stops(Person(book), to_shipped_events(history), NOW + 2 * DAY):
+    for profile in stops(Driver(book), to_shipped_events(history), NOW + 2 * DAY):
         first, end = profile.as_of, profile.due or END
         assert not any(has_effect(book, profile, moment) for moment in (source.randrange(first, end), end - 1))
 
@@ -241,8 +244,9 @@ def test_the_shipped_rules_have_no_effect_before_the_next_timer(history: list, s
 def test_a_timer_of_rules_that_only_wait_has_an_effect(texts: list[str], history: list) -> None:
     """That of an event may be earlier than need be: what it put off is not looked for. The one that is worked out is exact."""
     book = rule_book(*(tag(f"t{number}", text) for number, text in enumerate(texts)))
-    schedule = Schedule(book, CALENDAR)
-    for profile in stops(Person(book), to_events(history), END):
-        due = schedule.next_due(profile)
+    kernel = Kernel(book, CALENDAR)
+    for profile in stops(Driver(book), to_events(history), END):
+        kernel.set_timer(exact := copy_of(profile))
+        due = exact.due
         assert not due or has_effect(book, profile, due)
         assert profile.due <= due if profile.due else not due

@@ -22,7 +22,9 @@ from cdp.values.amounts import read_amount, round_places
 from cdp.values.currencies import CURRENCIES
 from cdp.values.identifiers import read_identifier
 from cdp.values.times import read_day, read_instant
-from rules.language.evaluate import Context
+from profiles.components.attributes.component import attribute
+from profiles.components.attributes.state import ATTRIBUTES
+from profiles.context import Context, is_anniversary, month_of
 from serving.collect.dialects.segment import Segment
 from serving.collect.draft import Incoming
 from serving.collect.finish import Arrival, Finish
@@ -32,7 +34,7 @@ from serving.imports.mapping import parse_mapping
 from serving.imports.orders import member_messages, order_messages
 from serving.imports.readers import examine, read
 from tests.sealing import sealer
-from tests.shop import CALENDAR, NOW, Desk, make_event, new_profile
+from tests.shop import CALENDAR, NOW, Harness, make_event, make_person
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 TODAY = date(2026, 11, 20)
@@ -59,7 +61,7 @@ ORDER = {
     "currency": "CNY",
     "customer": {"member_id": "M"},
 }
-DESK = Desk()
+HARNESS = Harness()
 
 # -- ways in: what they make of a value, or the reason why they make nothing --------------------------------------------------
 
@@ -359,17 +361,17 @@ def test_a_birthday_is_the_same_by_every_way_in(day: date, ways: Way) -> None:
         (member, *_) = member_messages({"member_id": "M", "traits": {"birthday": written}}, zone=SHANGHAI, today=TODAY)
         (mapped,) = POINT.map(RECORD | {"day": written})
         (filed,) = POINT.map(_through_csv(ways.folder, RECORD | {"day": written}))
-        profile = DESK.apply(new_profile(), make_event("m", "Signed Up", traits={"birthday": written}))
-        context = Context(profile, NOW, CALENDAR, (None,))
+        profile = HARNESS.apply(make_person(), make_event("m", "Signed Up", traits={"birthday": written}))
+        context = Context(profile, NOW, CALENDAR)
         found = {
             member["traits"]["birthday"],
             mapped["properties"]["day"],
             filed["properties"]["day"],
-            context.attribute("birthday"),
+            attribute(context, "birthday"),
         }
         assert found == {day.isoformat()}, written
-        assert context.month_of(written) == day.month
-        assert context.is_anniversary(written) == (anniversary_is_today(day))
+        assert month_of(context, written) == day.month
+        assert is_anniversary(context, written) == (anniversary_is_today(day))
 
 
 def anniversary_is_today(born: date) -> bool:
@@ -390,8 +392,9 @@ numbers = (
 def test_a_number_is_no_birthday_and_no_day_by_accident(value: Any) -> None:
     with pytest.raises(InvalidEvent, match="birthday"):
         member_messages({"member_id": "M", "traits": {"birthday": value}}, zone=SHANGHAI, today=TODAY)
-    profile = DESK.apply(new_profile(), make_event("m", "Signed Up", traits={"birthday": value}))
-    assert Context(profile, NOW, CALENDAR, (None,)).month_of(profile.attributes["birthday"].value) is None
+    profile = HARNESS.apply(make_person(), make_event("m", "Signed Up", traits={"birthday": value}))
+    kept = profile.whole.get(ATTRIBUTES).values["birthday"]
+    assert month_of(Context(profile, NOW, CALENDAR), kept.value) is None
     try:
         day = read_day(value, zone=SHANGHAI)
     except ValueError:

@@ -18,18 +18,19 @@ from pydantic import SecretStr
 
 from cdp.settings import Settings
 from cdp.topics import Names
+from profiles.book import functions, vocabulary
 from rules.definitions.load import CHANNELS, SHIPPED, TAG_TYPES
 from rules.definitions.model import Occasion, State, TagRule, TriggerRule
 from rules.identity.model import Comparator, Evidence, Field, IdentifierType, Level, Matching
 from rules.identity.steps import NORMALISERS
 from rules.language.compile_python import compile_expression
-from rules.language.parse import _CALLS, parse
+from rules.language.parse import parse
 from rules.language.syntax import Function
 from sinks.tables import TABLES
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = sorted([*REPO.glob("*.md"), *(REPO / "docs").rglob("*.md")])
-PACKAGES = ("infra", "loadtest", "rules", "serving", "sinks", "streams")
+PACKAGES = ("infra", "loadtest", "rules", "serving", "sinks")
 FOREIGN = re.compile(r"(?<![\w.~])/(?:home|root|tmp|Users)/|--index-url|--extra-index")  # of one machine, not of the project
 # Fields of the rules' dataclasses that a file calls otherwise, or does not hold at all.
 IN_FILES = {"on": "event", "condition": "", "expression": ""}
@@ -70,7 +71,7 @@ def test_every_port_is_documented() -> None:
 
 def test_the_rule_language_is_documented() -> None:
     text = page("docs/rules.md")
-    for function in (*get_args(Function), *_CALLS):
+    for function in (*get_args(Function), *functions()):
         assert f"`{function}(" in text, function
     for word in (*TAG_TYPES, *CHANNELS, *NORMALISERS, *get_args(Occasion), *get_args(State)):
         assert f"`{word}`" in text, word
@@ -94,7 +95,7 @@ def test_every_field_of_matching_is_documented(kind: type) -> None:
 
 @pytest.mark.parametrize("line", [line for block in blocks(page("docs/rules.md"), "rule") for line in block.splitlines() if line])
 def test_every_example_of_the_rule_language_compiles(line: str) -> None:
-    compile_expression(parse(line))
+    compile_expression(parse(line, functions()), vocabulary())
 
 
 def test_quoted_rules_are_the_shipped_ones() -> None:
@@ -141,7 +142,8 @@ def test_every_reason_is_documented() -> None:
     sources = [
         *(REPO / "serving/collect").glob("*.py"),
         REPO / "streams/resolve.py",
-        REPO / "streams/profile.py",
+        *(REPO / "streams/profile").glob("*.py"),
+        *(REPO / "profiles").rglob("*.py"),
         REPO / "cdp/orders.py",
         REPO / "cdp/operations.py",
     ]
@@ -191,7 +193,9 @@ def test_links_and_named_files_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
         assert target.startswith(("http://", "https://")) or (path.parent / target).exists(), target
-    for target in re.findall(r"`((?:cdp|rules|streams|sinks|serving|infra|loadtest|tests|scripts|docs)/[\w./-]+)`", text):
+    for target in re.findall(
+        r"`((?:cdp|rules|profiles|streams|sinks|serving|infra|loadtest|tests|scripts|docs)/[\w./-]+)`", text
+    ):
         assert (REPO / target).exists(), target
     assert FOREIGN.search(text) is None
 

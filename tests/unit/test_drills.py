@@ -22,7 +22,16 @@ from loadtest.lose_record import Logged, choose
 from loadtest.plan_pairs import Found, Known, amiss, plan_pairs, total
 from loadtest.raw_http import Hung, RawConnection
 from loadtest.stack import Ledger, free_port_base
-from streams.records import decode_resolved
+from streams.commands import (
+    Bundle,
+    Command,
+    ExpectFragments,
+    FragmentState,
+    ReassignRange,
+    TransferFragments,
+    encode_command,
+)
+from streams.records import decode_record
 
 KEYS = Keys("wk_good", "wk_disabled")
 
@@ -207,24 +216,30 @@ def test_what_is_amiss_with_a_pair():
         assert "ClickHouse" in amiss(pair, Found(one, pair.expected, rows, messages, owners))
 
 
-def logged(partition, offset, event=""):
-    content = {"kind": "command" if event else "track", "event": event, "time": 1, "person": offset}
-    value = msgspec.json.encode(content)
-    return Logged(partition, offset, b"", value, decode_resolved(value))
+def logged(partition, offset, kind=None):
+    if kind is None:
+        value = msgspec.json.encode({"kind": "track", "event": "", "time": 1, "person": offset})
+    else:
+        more = {"fragment": 1, "bundle": Bundle()} if kind is FragmentState else {"fragments": [1]}
+        value = encode_command(kind(time=1, person=offset, **more))
+    return Logged(partition, offset, b"", value, decode_record(value))
 
 
 def test_any_command_may_be_lost_and_what_stands_before_it_is_known():
-    log = [logged(0, 7, "move"), logged(0, 4, "await"), logged(0, 5), logged(1, 9, "move"), logged(1, 3), logged(2, 1, "state")]
-    losses = [choose(log, "move", Random(seed)) for seed in range(20)]
-    assert losses == [choose(log, "move", Random(seed)) for seed in range(20)]
+    log = [
+        logged(0, 7, TransferFragments), logged(0, 4, ExpectFragments), logged(0, 5), logged(1, 9, TransferFragments),
+        logged(1, 3), logged(2, 1, FragmentState),
+    ]  # fmt: skip
+    losses = [choose(log, TransferFragments, Random(seed)) for seed in range(20)]
+    assert losses == [choose(log, TransferFragments, Random(seed)) for seed in range(20)]
     found = {(loss.lost.partition, loss.lost.offset, *(one.offset for one in loss.before)) for loss in losses if loss}
     assert found == {(0, 7, 4, 5), (1, 9, 3)} and None not in losses
-    assert choose(log, "carve", Random(1)) is None
-    assert choose([logged(0, 1)], "", Random(1)) is None
+    assert choose(log, ReassignRange, Random(1)) is None
+    assert choose([logged(0, 1)], Command, Random(1)) is None
 
 
 def test_judging_people_who_were_stuck():
-    seen = Round("move", "P0000000001", 2, 0.4, 1.0, 15.0, 66.0, 1, "P0000000001 waits 12 s")
+    seen = Round("TransferFragments", "P0000000001", 2, 0.4, 1.0, 15.0, 66.0, 1, "P0000000001 waits 12 s")
     whole = Ledger(received=9, applied=9)
     good = judge_stuck([seen, seen], {}, whole, 9)
     assert good["passed"] and good["rounds"][0]["passed"]

@@ -31,8 +31,12 @@ from cdp.identity import (
     pack_component,
     unpack_component,
 )
-from cdp.profile import Gone, Profile, new_profile, pack, pack_state
 from cdp.topics import Names
+from profiles.components.activity.state import ACTIVITY
+from profiles.components.identifiers.state import IDENTIFIERS
+from profiles.state import Person, Slices, pack, unpack
+from profiles.transfer_log import Gone
+from rules.definitions.load import load_rules
 from rules.identity import load_identity_rules
 from rules.identity.place import Graph, Move
 from rules.identity.sight import Sighting
@@ -42,6 +46,7 @@ from serving.identity import change, commands
 from serving.identity.cut import around, crossing
 from serving.identity.live import LiveRules
 from serving.identity.text import shipped_text
+from tests.fake_pipeline import FakePipeline
 from tests.live_rules import reaching
 from tests.sealing import unsealed
 from tests.unit import test_keys_and_plan_http as http
@@ -61,6 +66,10 @@ class FakeRedis:
 
     async def get(self, key: str) -> bytes | None:
         return (await self.mget([key]))[0]
+
+    def pipeline(self, *, transaction: bool) -> FakePipeline:
+        assert transaction
+        return FakePipeline(self.mget)
 
     async def mget(self, keys: list[str]) -> list[bytes | None]:
         if self.away:
@@ -118,6 +127,7 @@ class Api(http.Api):
         self.app.state.parts = SimpleNamespace(
             settings=self.settings, names=NAMES, clock=self.clock, redis=self.redis, publisher=self, clickhouse=self._clickhouse,
             credentials=self.app.state.parts.credentials, identity=self.live, sealing=unsealed(),
+            rules=SimpleNamespace(current=load_rules()),
         )  # fmt: skip
 
     def clock(self) -> int:
@@ -170,31 +180,33 @@ class Api(http.Api):
             if isinstance(move, Move):
                 self.move(move)
 
-    def profile(self, person: int) -> Profile:
-        from cdp.profile import unpack
-
+    def profile(self, person: int) -> Person:
         value = self.redis.store.get(NAMES.profile_key(person))
-        return unpack(value)[0] if value is not None else new_profile(person)
+        return unpack(value) if value is not None else Person(person)
 
-    def keep(self, profile: Profile) -> None:
-        self.redis.store[NAMES.profile_key(profile.person)] = pack(profile, 1)
+    def keep(self, profile: Person) -> None:
+        stored = pack(profile)
+        assert not stored.fields
+        self.redis.store[NAMES.profile_key(profile.number)] = stored.head
 
     def count(self, part: int, person: int, sighting: Sighting) -> None:
         profile = self.profile(person)
-        profile.parts.setdefault(part, pack_state(new_profile(part)))
-        profile.events += 1
-        profile.identifiers |= {key: min(sighting.time, profile.identifiers.get(key, sighting.time)) for key in sighting.ids}
+        profile.fragments.setdefault(part, Slices())
+        profile.whole.change(ACTIVITY).events += 1
+        seen = profile.whole.change(IDENTIFIERS).seen
+        seen |= {key: min(sighting.time, seen.get(key, sighting.time)) for key in sighting.ids}
         self.keep(profile)
 
     def move(self, move: Move) -> None:
         old, new = self.profile(move.source), self.profile(move.target)
         for part in move.parts:
-            old.gone[part] = Gone(move.target, move.version)
-            new.gone.pop(part, None)
-            new.parts[part] = old.parts.pop(part, pack_state(new_profile(part)))
-            new.received.setdefault(part, []).append(move.version)
-        if not new.identifiers or not old.identifiers:
-            new.identifiers |= old.identifiers
+            old.open_log.gone[part] = Gone(move.target, move.version)
+            new.open_log.gone.pop(part, None)
+            new.fragments[part] = old.fragments.pop(part, Slices())
+            new.open_log.received.setdefault(part, []).append(move.version)
+        theirs, ours = old.whole.get(IDENTIFIERS).seen, new.whole.change(IDENTIFIERS).seen
+        if not ours or not theirs:
+            ours |= theirs
         self.keep(old)
         self.keep(new)
 

@@ -427,8 +427,9 @@ def test_an_amount_in_another_currency() -> None:
 
 def test_one_refund_by_three_ways_counts_once() -> None:
     """An SDK's message, `/v1/orders` and Shopify's webhook tell one refund of an order."""
+    from profiles.components.orders.state import ORDERS
     from serving.imports.orders import order_messages
-    from tests.shop import Desk, make_event, new_profile
+    from tests.shop import Harness, make_event, make_person, tags_of
 
     shopify = Mapper(load_mapping(SHIPPED / "shopify.yaml"))
     order = {
@@ -443,10 +444,10 @@ def test_one_refund_by_three_ways_counts_once() -> None:
     messages = [*order_messages(order), *shopify.map(webhook), sdk]
     assert [message["event"] for message in messages].count("Order Refunded") == 3
     for some in permutations(messages):
-        profile = Desk().apply(
-            new_profile(), *(make_event(one["messageId"], one["event"], properties=one["properties"]) for one in some)
+        profile = Harness().apply(
+            make_person(), *(make_event(one["messageId"], one["event"], properties=one["properties"]) for one in some)
         )
-        assert (profile.orders["7"].refunded, profile.tags["order_amount"].value) == (100_000, 90)
+        assert (profile.whole.get(ORDERS).by_id["7"].refunded, tags_of(profile)["order_amount"]) == (100_000, 90)
 
 
 @pytest.mark.parametrize(

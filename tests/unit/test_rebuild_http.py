@@ -10,10 +10,13 @@ import pytest
 
 from cdp.clock import SECOND
 from cdp.errors import Unavailable
-from cdp.profile import Awaited, Gone, Profile, Rebuild, pack
 from cdp.settings import Settings
+from profiles.components.activity.state import ACTIVITY, Activity
+from profiles.state import Person, pack
+from profiles.transfer_log import TRANSFER, Awaited, Gone, Rebuild, TransferLog
 from serving.definitions import mint_token
 from serving.profiles import rebuild
+from tests.shop import make_person
 from tests.unit.test_serving_http import NAMES, NOW, Api
 
 OFFSET = 40
@@ -28,14 +31,14 @@ class Desk(Api):
         self.sent: list[int] = []
         self.handle: Callable[[], None] = lambda: None
         self.reads = 0
-        self.later: tuple[int, Profile] | None = None
+        self.later: tuple[int, Person] | None = None
 
-    async def get(self, key: str) -> bytes | None:
+    async def mget(self, keys: list[str]) -> list[bytes | None]:
         """Also counts, so that something can happen in between."""
         self.reads += 1
         if self.later is not None and self.reads >= self.later[0]:
             self.put(self.later[1])
-        return await super().get(key)
+        return await super().mget(keys)
 
     def send(self, _: Settings, person: int, now: int) -> int:
         assert now == NOW
@@ -43,8 +46,8 @@ class Desk(Api):
         self.handle()
         return OFFSET
 
-    def put(self, *profiles: Profile) -> None:
-        self.store |= {NAMES.profile_key(profile.person): pack(profile, 1) for profile in profiles}
+    def put(self, *profiles: Person) -> None:
+        self.store |= {NAMES.profile_key(profile.number): pack(profile).head for profile in profiles}
 
     def ask(self, method: str, path: str, role: str = "ops") -> httpx.Response:
         token = mint_token(self.settings, role, role)
@@ -64,15 +67,19 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return made
 
 
-STUCK = Profile(
-    person=1, part=1, events=3, offset=OFFSET - 1, awaiting={9: {5: Awaited(9, NOW - 12 * SECOND)}}, pending=[(1, b""), (2, b"")],
-)  # fmt: skip
+def person(number: int, *, events: int = 0, log: TransferLog | None = None, fragment: int = 0, offset: int = -1) -> Person:
+    states = {ACTIVITY: Activity(events), TRANSFER: log or TransferLog()}
+    return make_person(number, states, fragment=fragment, offset=offset)
+
+
+AWAITS = TransferLog(awaiting={9: {5: Awaited(9, NOW - 12 * SECOND)}}, pending=[(1, b""), (2, b"")])
+STUCK = person(1, fragment=1, events=3, offset=OFFSET - 1, log=AWAITS)
 
 
 def test_it_is_done_when_the_command_was_handled_and_nothing_is_waited_for(desk: Desk) -> None:
     desk.put(STUCK)
-    desk.handle = lambda: desk.put(Profile(person=1, part=1, offset=OFFSET, events=3, rebuild={1: Rebuild(NOW)}))
-    desk.later = (5, Profile(person=1, part=1, offset=OFFSET, events=17))
+    desk.handle = lambda: desk.put(person(1, fragment=1, offset=OFFSET, events=3, log=TransferLog(rebuild={1: Rebuild(NOW)})))
+    desk.later = (5, person(1, fragment=1, offset=OFFSET, events=17))
     assert desk.ok("POST", "P0000000001/rebuild") == {
         "one_id": "P0000000001", "asked": None, "status": "done", "offset": OFFSET, "events_before": 3, "events": 17,
         "waits_for": None,
@@ -82,8 +89,8 @@ def test_it_is_done_when_the_command_was_handled_and_nothing_is_waited_for(desk:
 
 
 def test_an_event_that_comes_before_the_command_does_not_count_as_done(desk: Desk) -> None:
-    desk.put(Profile(person=1, part=1, events=3, offset=7))
-    desk.handle = lambda: desk.put(Profile(person=1, part=1, events=4, offset=OFFSET - 1))
+    desk.put(person(1, fragment=1, events=3, offset=7))
+    desk.handle = lambda: desk.put(person(1, fragment=1, events=4, offset=OFFSET - 1))
     found = desk.ok("POST", "P0000000001/rebuild?wait=0.1")
     assert (found["status"], found["events"], found["waits_for"]) == ("on_its_way", 4, None)
 
@@ -97,21 +104,21 @@ def test_what_is_still_waited_for_is_in_the_answer(desk: Desk) -> None:
 
 
 def test_a_merged_person_leads_to_the_survivor(desk: Desk) -> None:
-    desk.put(Profile(person=2, gone={2: Gone(1, 9)}), Profile(person=1, part=1, events=3, offset=OFFSET))
+    desk.put(person(2, log=TransferLog(gone={2: Gone(1, 9)})), person(1, fragment=1, events=3, offset=OFFSET))
     found = desk.ok("POST", "P0000000002/rebuild")
     assert (found["one_id"], found["asked"], found["status"], desk.sent) == ("P0000000001", "P0000000002", "done", [1])
 
 
 def test_a_person_who_is_merged_meanwhile_is_followed(desk: Desk) -> None:
-    desk.put(Profile(person=2, part=2, events=3, offset=7), Profile(person=1, part=1, events=8, offset=3))
-    desk.handle = lambda: desk.put(Profile(person=2, gone={2: Gone(1, 9)}, offset=OFFSET))
+    desk.put(person(2, fragment=2, events=3, offset=7), person(1, fragment=1, events=8, offset=3))
+    desk.handle = lambda: desk.put(person(2, log=TransferLog(gone={2: Gone(1, 9)}), offset=OFFSET))
     found = desk.ok("POST", "P0000000002/rebuild")
     assert (found["one_id"], found["asked"], found["status"], desk.sent) == ("P0000000001", "P0000000002", "done", [2])
     assert (found["events_before"], found["events"]) == (3, 8)
 
 
 def test_what_a_person_waits_for_can_be_asked_at_any_time(desk: Desk) -> None:
-    desk.put(STUCK, Profile(person=3, part=3, events=2, offset=7))
+    desk.put(STUCK, person(3, fragment=3, events=2, offset=7))
     assert desk.ok("GET", "P0000000001/waiting")["waits_for"]["held_back"] == 2
     assert desk.ok("GET", "P0000000003/waiting") == {
         "one_id": "P0000000003", "asked": None, "status": "done", "events": 2, "waits_for": None,

@@ -14,8 +14,8 @@ from cdp.rule_books import (
     encode_rules_record,
 )
 from cdp.topics import Names
+from profiles.book import compile_book
 from rules.definitions.bodies import as_body, decode
-from rules.definitions.book import compile_rules
 from rules.definitions.entries import InvalidRule
 from rules.definitions.load import check_rule, load_rules, read_book, shipped_bodies
 from rules.language.values import calculate
@@ -54,7 +54,7 @@ def test_the_shipped_rules_as_a_book_are_the_shipped_rules() -> None:
     }
     found, shipped = read_book(decode_book(encode_book(RuleBookDocument(1, 0, **rules)))), load_rules()
     assert (found.tags, found.triggers) == (shipped.tags, shipped.triggers)
-    assert len(compile_rules(found).tags) == len(shipped.tags)
+    assert len(compile_book(found).tags) == len(shipped.tags)
     assert all(body["state"] == "live" and "version" not in body for body in bodies.values())
 
 
@@ -117,7 +117,7 @@ def test_mistakes_of_the_book_as_a_whole(rules: list[PublishedRule], changed: li
 
 def test_what_is_retired_may_use_what_is_gone_and_what_is_paused_may_be_used() -> None:
     found = read_book(book(tag("a", "tag.b", state="retired"), tag("b", state="paused"), tag("c", "tag.b")))
-    assert [tag.rule.name for tag in compile_rules(found).tags] == ["c"]
+    assert [tag.rule.name for tag in compile_book(found).tags] == ["c"]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_mistakes_of_one_rule(kind: str, change: dict[str, Any], field: str) -> 
 def test_deep_expressions_that_are_taken_can_be_compiled() -> None:
     chain = " or ".join(["not not count(orders) = 1"] * 31)
     nested = "(" * 20 + "count(orders) + (count(orders) * 2" + ")" * 21
-    assert len(compile_rules(read_book(book(tag("a", chain), tag("b", nested)))).tags) == 2
+    assert len(compile_book(read_book(book(tag("a", chain), tag("b", nested)))).tags) == 2
 
 
 def test_arithmetic_that_gets_out_of_hand_is_nothing() -> None:

@@ -4,20 +4,26 @@ import pytest
 
 from cdp.clock import DAY, MINUTE
 from cdp.errors import CdpError
+from profiles.book import functions, vocabulary
+from profiles.components.attributes.component import attribute
+from profiles.context import Context
 from rules.definitions.load import InvalidRule, load_rules
-from rules.language.compile_python import compile_expression
-from rules.language.evaluate import Context
+from rules.language.compile_python import Evaluator, compile_expression
 from rules.language.parse import RuleSyntaxError, parse
 from rules.language.syntax import Binary, Constant, Metric
-from tests.shop import CALENDAR, NOW, Desk, make_event, new_profile, order
+from tests.shop import CALENDAR, NOW, Harness, make_event, make_person, order, tags_of
 from tests.timers import rule_book, tag
 
-DESK = Desk()
+HARNESS = Harness()
+
+
+def compiled(text: str) -> Evaluator:
+    return compile_expression(parse(text, functions()), vocabulary())
 
 
 def value(text: str, *events: object) -> object:
-    profile = DESK.apply(new_profile(), *events)
-    return compile_expression(parse(text))(Context(profile, profile.as_of or NOW, CALENDAR, (None, 30, 90)))
+    profile = HARNESS.apply(make_person(), *events)
+    return compiled(text)(Context(profile, profile.as_of or NOW, CALENDAR))
 
 
 def test_precedence() -> None:
@@ -104,20 +110,20 @@ def test_orders_refunds_and_cancellations() -> None:
 def test_windows_are_calendar_days_of_the_workspace() -> None:
     midnight = CALENDAR.start(CALENDAR.day(NOW))
     views = [make_event(str(i), "Product Viewed", time=midnight - i * DAY - 1) for i in range(8)]
-    profile = DESK.apply(new_profile(), *views, make_event("now", "Product Viewed", time=midnight))
-    seven_days = compile_expression(parse('count("Product Viewed", last 7 days)'))
-    assert seven_days(Context(profile, profile.as_of, CALENDAR, (None,))) == 7
-    assert seven_days(Context(profile, profile.as_of + DAY, CALENDAR, (None,))) == 6
+    profile = HARNESS.apply(make_person(), *views, make_event("now", "Product Viewed", time=midnight))
+    seven_days = compiled('count("Product Viewed", last 7 days)')
+    assert seven_days(Context(profile, profile.as_of, CALENDAR)) == 7
+    assert seven_days(Context(profile, profile.as_of + DAY, CALENDAR)) == 6
 
 
 def test_cart_abandoned_after_half_an_hour_and_not_after_an_order() -> None:
     cart = make_event("a", "Product Added", time=NOW)
-    profile = DESK.apply(new_profile(), cart)
-    assert "cart_abandoned" not in DESK.tags(profile)
+    profile = HARNESS.apply(make_person(), cart)
+    assert "cart_abandoned" not in tags_of(profile)
     assert profile.due == NOW + 30 * MINUTE
-    assert DESK.at(profile, 31 / 1440)["cart_abandoned"] is True
-    bought = DESK.apply(new_profile(), cart, order("b", "o1", 5, time=NOW + MINUTE))
-    assert "cart_abandoned" not in DESK.at(bought, 31 / 1440)
+    assert HARNESS.at(profile, 31 / 1440)["cart_abandoned"] is True
+    bought = HARNESS.apply(make_person(), cart, order("b", "o1", 5, time=NOW + MINUTE))
+    assert "cart_abandoned" not in HARNESS.at(bought, 31 / 1440)
 
 
 @pytest.mark.parametrize(
@@ -158,20 +164,20 @@ def test_anniversaries(born: object, today: str, expected: bool) -> None:
     from cdp.clock import day_number
 
     noon = CALENDAR.start(day_number(date.fromisoformat(today))) + DAY // 2
-    profile = DESK.apply(new_profile(), make_event("m", "Signed Up", traits={"birthday": born}))
-    condition = compile_expression(parse("is_anniversary(attribute.birthday)"))
-    assert condition(Context(profile, noon, CALENDAR, (None,))) is expected
+    profile = HARNESS.apply(make_person(), make_event("m", "Signed Up", traits={"birthday": born}))
+    condition = compiled("is_anniversary(attribute.birthday)")
+    assert condition(Context(profile, noon, CALENDAR)) is expected
 
 
 def test_a_profile_keeps_the_day_of_a_birthday() -> None:
     for born, kept, month in (("1990-04-30T16:00:00.000Z", "1990-05-01", 5), ("19900501", "1990-05-01", 5), (32994, 32994, None)):
-        profile = DESK.apply(new_profile(), make_event("m", "Signed Up", traits={"birthday": born}))
-        context = Context(profile, NOW, CALENDAR, (None,))
-        assert context.attribute("birthday") == kept
-        assert compile_expression(parse("month_of(attribute.birthday)"))(context) == month
-    renewed = DESK.apply(new_profile(), make_event("m", "Signed Up", traits={"renewal": "2027-03-31T16:00:00Z"}))
-    assert Context(renewed, NOW, CALENDAR, (None,)).attribute("renewal") == "2027-03-31T16:00:00Z"
-    assert compile_expression(parse("month_of(attribute.renewal)"))(Context(renewed, NOW, CALENDAR, (None,))) == 4
+        profile = HARNESS.apply(make_person(), make_event("m", "Signed Up", traits={"birthday": born}))
+        context = Context(profile, NOW, CALENDAR)
+        assert attribute(context, "birthday") == kept
+        assert compiled("month_of(attribute.birthday)")(context) == month
+    renewed = HARNESS.apply(make_person(), make_event("m", "Signed Up", traits={"renewal": "2027-03-31T16:00:00Z"}))
+    assert attribute(Context(renewed, NOW, CALENDAR), "renewal") == "2027-03-31T16:00:00Z"
+    assert compiled("month_of(attribute.renewal)")(Context(renewed, NOW, CALENDAR)) == 4
 
 
 def test_shipped_rules_load() -> None:

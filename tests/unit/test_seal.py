@@ -12,22 +12,22 @@ from cdp.errors import CdpError
 from cdp.events import Event, Identifier, encode
 from cdp.identity import IdRecord, Span
 from cdp.mask import looks_personal, mask, mask_all, replace_emails
-from cdp.profile import Profile, newer_seal, pack, unpack
 from cdp.reveal import Reveal
 from cdp.seal import TEXT, Keyring, SealError, embed, is_token, sealed_in
 from cdp.settings import Settings
 from infra import folder
+from profiles.components.identifiers.state import IDENTIFIERS, newer_seal
+from profiles.inbox import fingerprint_of
 from rules.definitions.load import InvalidRule
 from rules.identity import load_identity_rules, normalise
 from rules.identity.place import Placed
 from rules.privacy import load_privacy
 from rules.seal import Sealer
 from streams.graph import Located
-from streams.measure import record_identifiers
-from streams.merge import merge
 from streams.records import decode_resolved
 from streams.resolve import ResolveStep
 from tests.sealing import REVEAL, RING, SEALER
+from tests.shop import Harness, make_person, reopened
 
 PHONE = "+8613811112222"
 
@@ -297,14 +297,14 @@ def test_resolve_lets_tokens_pass_and_the_profile_keeps_what_they_stand_for() ->
     ((_, _, value),) = step.process([(encode(event), 0, 0)])[0]
     record = decode_resolved(value)
     assert record.ids == [one, Identifier("user_id", "u")]  # the other was brought into its normal form
-    profile, other = Profile(person=1), Profile(person=2)
-    record_identifiers(profile, record)
+    kernel, profile, other = Harness().kernel, make_person(1), make_person(2)
     newer = Identifier("phone", one.value, keyring.rotated(RING).seal("id:phone", PHONE))
-    record_identifiers(other, msgspec.structs.replace(record, ids=[newer]))
-    for into, loser in ((profile, other), (other, msgspec.structs.replace(profile))):
-        merge(into, loser)
-        assert into.sealed == {f"phone:{one.value}": newer.sealed}
-    assert unpack(pack(profile, 1))[0].sealed == profile.sealed
+    for person, event in ((profile, record), (other, msgspec.structs.replace(record, ids=[newer]))):
+        kernel.count(person.whole, event, kernel.read(event), fingerprint_of(event), today=0)
+    for into, loser in ((profile, reopened(other)), (other, reopened(profile))):
+        kernel.put_in(into, loser.number, loser.whole)
+        assert into.whole.get(IDENTIFIERS).sealed == {f"phone:{one.value}": newer.sealed}
+    assert reopened(profile).whole.get(IDENTIFIERS).sealed == profile.whole.get(IDENTIFIERS).sealed
 
 
 def test_privacy_yaml_is_checked(tmp_path: Path) -> None:

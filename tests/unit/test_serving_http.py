@@ -15,10 +15,17 @@ import pytest
 from cdp.clock import DAY
 from cdp.errors import CdpError, Unavailable
 from cdp.identity import IdRecord, Span, encode_record
-from cdp.profile import FINAL, Attribute, Order, Placed, Profile, Tag, pack
+from cdp.orders import FINAL
 from cdp.seal import LETTER, TEXT, embed, sealed_in
 from cdp.settings import Settings
 from cdp.topics import Names
+from profiles.components.activity.state import ACTIVITY, Activity
+from profiles.components.attributes.state import ATTRIBUTES, Attribute, Attributes
+from profiles.components.identifiers.state import IDENTIFIERS, Known
+from profiles.components.orders.state import ORDERS, Order, Orders, Placed
+from profiles.components.tags.state import TAGS, Tag, Tags
+from profiles.state import Slices, pack
+from profiles.transfer_log import TRANSFER, Gone, TransferLog
 from rules.definitions.load import load_rules
 from rules.identity import load_identity_rules
 from serving.app import collector, create_app
@@ -28,7 +35,9 @@ from serving.collect.router import endpoints
 from serving.definitions import bootstrap_credentials, list_credentials, mint_token, mint_write_key, revoke
 from serving.definitions.cache import Credentials
 from serving.definitions.keys import KeyChange, change_key
+from tests.fake_pipeline import FakePipeline
 from tests.sealing import RING, sealing
+from tests.shop import make_person
 
 NOW = 1_795_380_000_000_000
 NAMES = Names("cdp")
@@ -67,6 +76,10 @@ class Api:
 
     async def get(self, key: str) -> bytes | None:
         return self.store.get(key)
+
+    def pipeline(self, *, transaction: bool) -> FakePipeline:
+        assert transaction
+        return FakePipeline(self.mget)
 
     async def mget(self, keys: list[str]) -> list[bytes | None]:
         return [self.store.get(key) for key in keys]
@@ -253,18 +266,22 @@ def test_errors_have_one_shape(api: Api) -> None:
 def test_a_profile_is_found_by_identifier_and_through_merges(api: Api) -> None:
     placed = Placed(NOW - DAY, 1, 1_250_000, 30_000, "CNY", {})
     other = RING.token("phone", "+8613900000002")
-    profile = Profile(
-        person=1, as_of=NOW, first_seen=NOW - DAY, last_seen=NOW, events=3, identifiers={f"phone:{PHONE}": NOW - DAY},
-        attributes={
-            "name": Attribute(embed(RING.seal(TEXT, "Ann")), NOW, 1), "unset": Attribute(None, NOW, 1, gone=True),
-        }, parts={1: b"", 2: b""},
-        tags={"vip": Tag(True, NOW), "first_order": Tag(NOW - DAY, NOW)},
-        orders={"o1": Order(placed, {5: (NOW, 250_000, "")}), "o2": Order(placed, {}, FINAL)},
-        sealed={f"phone:{PHONE}": RING.seal("id:phone", "+8613900000001")},
-    )  # fmt: skip
-    profile.identifiers["anonymous_id:shared"] = NOW  # an event named it, but it is somebody else's by now
+    attributes = {
+        "name": Attribute(embed(RING.seal(TEXT, "Ann")), NOW, 1), "unset": Attribute(None, NOW, 1, gone=True),
+    }  # fmt: skip
+    seen = {
+        f"phone:{PHONE}": NOW - DAY, "anonymous_id:shared": NOW,  # an event named it, but it is somebody else's by now
+    }  # fmt: skip
+    states = {
+        ACTIVITY: Activity(3, NOW - DAY, NOW), ATTRIBUTES: Attributes(attributes),
+        IDENTIFIERS: Known(seen, {f"phone:{PHONE}": RING.seal("id:phone", "+8613900000001")}),
+        TAGS: Tags({"vip": Tag(True, NOW), "first_order": Tag(NOW - DAY, NOW)}),
+        ORDERS: Orders({"o1": Order(placed, {5: (NOW, 250_000, "")}), "o2": Order(placed, {}, FINAL)}),
+    }  # fmt: skip
+    profile = make_person(1, states, as_of=NOW, fragments={1: Slices(), 2: Slices()})
+    merged = make_person(2, {TRANSFER: TransferLog(gone={2: Gone(1, 9)})})
     api.store = {
-        NAMES.profile_key(1): pack(profile, 7), NAMES.profile_key(2): pack(Profile(person=2, gone={2: (1, 9)}), 1),
+        NAMES.profile_key(1): pack(profile).head, NAMES.profile_key(2): pack(merged).head,
         NAMES.identifier_prefix + f"phone:{PHONE}": encode_record(IdRecord(1, [Span(0, 2, 1)])),
         NAMES.identifier_prefix + f"phone:{other}": encode_record(IdRecord(1, [Span(0, 2, 2)])),
         NAMES.identifier_prefix + "anonymous_id:shared": encode_record(IdRecord(1, [Span(0, 3, 3)])),

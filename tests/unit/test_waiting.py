@@ -9,29 +9,34 @@ from prometheus_client import CollectorRegistry, generate_latest
 from typer.testing import CliRunner
 
 from cdp.clock import DAY, HOUR, MINUTE, SECOND
-from cdp.profile import Awaited, Profile, Rebuild
-from cdp.waiting import GONE, NOBODY, Wait, Waiter, Waiters, as_json, say, seconds_until, waiter, waits_of
+from cdp.topics import Names
 from infra.show import waiting_lines as status_lines
 from infra.status import READY, JobStatus, PartStatus, Status
+from profiles.components.activity.state import ACTIVITY, Activity
+from profiles.state import Person, pack
+from profiles.transfer_log import TRANSFER, Awaited, Rebuild, TransferLog
 from serving import metrics
 from serving.commands import register
 from serving.operations import ledger as ledger_module
 from serving.operations.ledger import Ledger, waiting_lines
+from serving.waiters import GONE, NOBODY, Wait, Waiter, Waiters, as_json, read_waiters, say, seconds_until, waiter, waits_of
+from tests.shop import make_person
 
+NAMES = Names("cdp")
 NOW = 1_795_380_000_000_000
-PROFILE = Profile(
-    person=9986,
+LOG = TransferLog(
     awaiting={9994: {17: Awaited(9994, NOW - 12 * SECOND)}},
     expected={3: {8: Awaited(0, NOW - 20 * SECOND), 7: Awaited(4, NOW - 20 * SECOND)}},
     rebuild={2: Rebuild(NOW - 40 * SECOND, needs=[(0, 5), (1, 9)])},
     pending=[(n, b"") for n in range(14)],
 )
+PROFILE = make_person(9986, {TRANSFER: LOG})
 PERSON = Waiter("P0000009986", NOW - 12 * SECOND, 14, (Wait("part", 9994, 17, "P0000009994", NOW - 12 * SECOND),))
 WORDS = "P0000009986 waits 12 s for part 9994 of P0000009994, 14 events held back"
 
 
 def test_who_waits_for_nothing_is_no_waiter() -> None:
-    assert waits_of(Profile(person=1, events=5)) == ()
+    assert waits_of(make_person(1, {ACTIVITY: Activity(events=5)})) == ()
 
 
 def test_everything_that_is_waited_for_is_named_the_worst_first() -> None:
@@ -77,6 +82,46 @@ def test_further_waits_and_profiles_that_cannot_be_read_in_words() -> None:
 )
 def test_lengths_in_words(micros: int, words: str) -> None:
     assert f"waits {words} for" in say(replace(PERSON, since=NOW - micros), NOW)
+
+
+class FakeRedis:
+    """What is read of people who wait: one partition of them, their profiles, and what lies beside these."""
+
+    def __init__(self, *people: Person) -> None:
+        stored = {person.number: pack(person) for person in people}
+        self.heads = {NAMES.profile_key(number): one.head for number, one in stored.items()}
+        self.beside = {NAMES.slices_key(number): one.fields for number, one in stored.items()}
+        self.listed = [(str(person.number).encode(), float(person.log.waits_since)) for person in people]
+
+    def pipeline(self, *, transaction: bool) -> "FakeRedis":
+        assert not transaction
+        return self
+
+    def zcount(self, *_: object) -> None:
+        """See `execute`."""
+
+    def zrangebyscore(self, *_: object, **__: object) -> None:
+        """See `execute`."""
+
+    def execute(self) -> list[object]:
+        return [len(self.listed), self.listed]
+
+    def mget(self, keys: list[str]) -> list[bytes | None]:
+        return [self.heads.get(key) for key in keys]
+
+    def hget(self, key: str, name: str) -> bytes | None:
+        return self.beside[key].get(name)
+
+
+def test_however_many_events_are_held_back_they_are_seen() -> None:
+    held_back = [(n, b'{"kind":"track"}' * 20) for n in range(100)]
+    person = make_person(7, {TRANSFER: TransferLog(awaiting=LOG.awaiting, pending=held_back)})
+    redis = FakeRedis(person, PROFILE)
+    assert list(redis.beside[NAMES.slices_key(7)]) == ["transfer"]
+    found = read_waiters(redis, NAMES, 1, NOW)  # type: ignore[arg-type]
+    assert [(one.one_id, one.held_back, one.kind) for one in found.first] == [
+        ("P0000009986", 14, "part"), ("P0000000007", 100, "part"),
+    ]  # fmt: skip
 
 
 def test_for_machines() -> None:
