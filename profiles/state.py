@@ -147,8 +147,13 @@ class Slices:
         for name in self._unwritten:
             fields[prefix + name] = self._raw[name]
         for name, slot in self._changed.items():
-            raw = self._raw[name] = slot.encode(self._opened[name])
-            fields[prefix + name] = None if raw == slot.empty else raw
+            raw = slot.encode(self._opened[name])
+            if raw == slot.empty:
+                fields[prefix + name] = None
+                self._raw.pop(name, None)
+                self.outside.discard(name)
+            else:
+                fields[prefix + name] = self._raw[name] = raw
         self._unwritten = []
         self._changed.clear()
 
